@@ -1,0 +1,130 @@
+#include "arrays.h"
+
+#include <cstring>
+
+#include "errors.h"
+
+namespace qaickit::py_ {
+namespace {
+
+using py::detail::array_proxy;
+using py::detail::npy_api;
+
+[[noreturn]] void refuse(const std::string& message) {
+  raise_if_error(Status(Code::kInvalidArgument, message));
+  throw std::logic_error("unreachable");
+}
+
+std::string shape_of(const py::array& array) {
+  const std::vector<int64_t> dims(array.shape(), array.shape() + array.ndim());
+  return dims_to_string(dims);
+}
+
+std::string text(py::handle object) { return py::str(object); }
+
+}  // namespace
+
+ArrayBinder::ArrayBinder(const std::vector<TensorSpec>& specs) {
+  for (const TensorSpec& spec : specs) {
+    if (spec.dtype == DType::kBFloat16) {
+      raise_if_error(Status(Code::kUnsupported, "'" + spec.name +
+                                                    "' is bfloat16, which numpy has no type for"));
+    }
+    PyObject* name = PyUnicode_FromStringAndSize(spec.name.data(),
+                                                 static_cast<py::ssize_t>(spec.name.size()));
+    PyUnicode_InternInPlace(&name);
+    tensors_.push_back({&spec, py::reinterpret_steal<py::str>(name),
+                        py::dtype(std::string(dtype_name(spec.dtype))),
+                        {spec.dims.begin(), spec.dims.end()},
+                        spec.bytes()});
+  }
+}
+
+ConstBuffer ArrayBinder::borrow_one(const Tensor& tensor, PyObject* object) const {
+  const std::string& name = tensor.spec->name;
+  if (!npy_api::get().PyArray_Check_(object)) {
+    refuse("input '" + name + "': expected a numpy array, got " +
+           text(py::type::handle_of(object).attr("__name__")) + "; wrap it in numpy.asarray");
+  }
+  const auto* array = array_proxy(object);
+  const auto& dims = tensor.dims;
+  const bool same_dtype =
+      array->descr == tensor.dtype.ptr() ||
+      npy_api::get().PyArray_EquivTypes_(array->descr, tensor.dtype.ptr());
+  const bool same_shape = static_cast<size_t>(array->nd) == dims.size() &&
+                          std::equal(dims.begin(), dims.end(), array->dimensions);
+  const bool contiguous = (array->flags & npy_api::NPY_ARRAY_C_CONTIGUOUS_) != 0 &&
+                          (array->flags & npy_api::NPY_ARRAY_ALIGNED_) != 0;
+  if (same_dtype && same_shape && contiguous) return {array->data, tensor.bytes};
+
+  const auto as_array = py::reinterpret_borrow<py::array>(object);
+  const std::string expected =
+      std::string(dtype_name(tensor.spec->dtype)) + " " + dims_to_string(tensor.spec->dims);
+  std::string got = text(as_array.dtype()) + " " + shape_of(as_array);
+  std::string advice;
+  if (!same_dtype) {
+    advice = "cast with .astype(numpy." + std::string(dtype_name(tensor.spec->dtype)) + ")";
+  } else if (!same_shape) {
+    advice = "reshape or pad it; the shapes were fixed when the program was compiled";
+  } else {
+    got += ", not C-contiguous or not aligned";
+    advice = "pass numpy.ascontiguousarray(array)";
+  }
+  refuse("input '" + name + "': expected " + expected + ", got " + got + "; " + advice);
+}
+
+void ArrayBinder::borrow(py::handle mapping, ConstBuffer* buffers) const {
+  PyObject* dict = mapping.ptr();
+  if (!PyDict_Check(dict)) {
+    refuse("expected a dict of input name to numpy array, got " +
+           text(py::type::handle_of(mapping).attr("__name__")));
+  }
+  if (static_cast<size_t>(PyDict_GET_SIZE(dict)) != tensors_.size()) refuse_names(mapping);
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    PyObject* array = PyDict_GetItemWithError(dict, tensors_[i].name.ptr());
+    if (!array) {
+      if (PyErr_Occurred()) throw py::error_already_set();
+      refuse_names(mapping);
+    }
+    buffers[i] = borrow_one(tensors_[i], array);
+  }
+}
+
+void ArrayBinder::refuse_names(py::handle mapping) const {
+  std::string missing;
+  for (const Tensor& tensor : tensors_) {
+    if (!mapping.contains(tensor.name)) missing += (missing.empty() ? "'" : ", '") + tensor.spec->name + "'";
+  }
+  std::string unknown;
+  std::string expected;
+  for (const Tensor& tensor : tensors_) expected += (expected.empty() ? "'" : ", '") + tensor.spec->name + "'";
+  for (py::handle key : mapping) {
+    bool known = false;
+    for (const Tensor& tensor : tensors_) known = known || key.equal(tensor.name);
+    if (!known) unknown += (unknown.empty() ? "" : ", ") + std::string(py::repr(key));
+  }
+  std::string message = "inputs: expected " + (expected.empty() ? "none" : expected);
+  if (!missing.empty()) message += "; missing " + missing;
+  if (!unknown.empty()) message += "; unknown " + unknown;
+  refuse(message);
+}
+
+py::dict ArrayBinder::make(MutableBuffer* buffers) const {
+  py::dict outputs;
+  const auto& api = npy_api::get();
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    const Tensor& tensor = tensors_[i];
+    // NewFromDescr takes the reference to the dtype over.
+    PyObject* array = api.PyArray_NewFromDescr_(
+        api.PyArray_Type_, tensor.dtype.inc_ref().ptr(), static_cast<int>(tensor.dims.size()),
+        tensor.dims.data(), nullptr, nullptr, 0, nullptr);
+    if (!array) throw py::error_already_set();
+    buffers[i] = {array_proxy(array)->data, tensor.bytes};
+    const int failed = PyDict_SetItem(outputs.ptr(), tensor.name.ptr(), array);
+    Py_DECREF(array);
+    if (failed != 0) throw py::error_already_set();
+  }
+  return outputs;
+}
+
+}  // namespace qaickit::py_

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <vector>
+
+#include "qaickit/session.h"
+#include "qaickit/tensor.h"
+
+namespace qaickit::py_ {
+
+namespace py = pybind11;
+
+// The numpy side of a program's inputs or outputs: what is looked up and compared on each call,
+// prepared once.
+class ArrayBinder {
+ public:
+  explicit ArrayBinder(const std::vector<TensorSpec>& specs);
+
+  // Reads name -> array, in binding order, without a copy. The caller keeps the dict alive while
+  // the buffers are in use. Raises InvalidArgumentError with the name, what was expected and what
+  // came.
+  void borrow(py::handle mapping, ConstBuffer* buffers) const;
+  // New, uninitialised arrays for all specs, as a dict by name.
+  py::dict make(MutableBuffer* buffers) const;
+  size_t size() const noexcept { return tensors_.size(); }
+
+ private:
+  struct Tensor {
+    const TensorSpec* spec;
+    py::str name;
+    py::dtype dtype;
+    std::vector<py::ssize_t> dims;
+    size_t bytes;
+  };
+  ConstBuffer borrow_one(const Tensor& tensor, PyObject* array) const;
+  [[noreturn]] void refuse_names(py::handle mapping) const;
+
+  std::vector<Tensor> tensors_;
+};
+
+}  // namespace qaickit::py_

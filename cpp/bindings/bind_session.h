@@ -1,0 +1,32 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "arrays.h"
+#include "qaickit/session.h"
+
+namespace qaickit::py_ {
+
+// A session and what its numpy side needs.
+class PySession {
+ public:
+  PySession(const std::string& path, const SessionOptions& options);
+  ~PySession();
+
+  py::dict run(const py::handle& inputs);
+  py::tuple benchmark(uint64_t inferences, double seconds, const py::object& inputs);
+  void close();
+  Session& session() const noexcept { return *session_; }
+  const std::optional<HostManifest>& manifest() const noexcept { return manifest_; }
+
+ private:
+  std::optional<HostManifest> manifest_;
+  std::unique_ptr<Session> session_;
+  Status status_;  // of opening
+  std::optional<ArrayBinder> inputs_;
+  std::optional<ArrayBinder> outputs_;
+};
+
+}  // namespace qaickit::py_

@@ -1,0 +1,113 @@
+#include "dicts.h"
+
+#include <pybind11/stl.h>
+
+#include <string>
+
+#include "errors.h"
+
+namespace qaickit::py_ {
+namespace {
+
+py::list to_list(const std::vector<TensorSpec>& specs) {
+  py::list list;
+  for (const TensorSpec& spec : specs) {
+    py::dict tensor;
+    tensor["name"] = spec.name;
+    tensor["dtype"] = std::string(dtype_name(spec.dtype));
+    tensor["dims"] = spec.dims;
+    tensor["scale"] = spec.scale;
+    tensor["offset"] = spec.offset;
+    tensor["bytes"] = spec.bytes();
+    list.append(tensor);
+  }
+  return list;
+}
+
+py::object item(const py::dict& dict, const char* key) {
+  if (!dict.contains(key)) {
+    raise_if_error(Status(Code::kInvalidArgument, std::string("missing key '") + key + "'"));
+  }
+  return dict[key];
+}
+
+template <class T>
+T item_or(const py::dict& dict, const char* key, T fallback) {
+  return dict.contains(key) ? dict[key].cast<T>() : fallback;
+}
+
+std::vector<TensorSpec> to_specs(const py::object& list) {
+  std::vector<TensorSpec> specs;
+  for (py::handle entry : list) {
+    const auto tensor = py::cast<py::dict>(entry);
+    const auto name = item(tensor, "name").cast<std::string>();
+    const auto dtype_text = item(tensor, "dtype").cast<std::string>();
+    const auto dtype = dtype_from_name(dtype_text);
+    if (!dtype) {
+      raise_if_error(Status(Code::kInvalidArgument,
+                            "'" + name + "': unknown dtype '" + dtype_text + "'"));
+    }
+    specs.push_back({name, *dtype, item(tensor, "dims").cast<std::vector<int64_t>>(),
+                     item_or(tensor, "scale", 1.0f), item_or(tensor, "offset", 0)});
+  }
+  return specs;
+}
+
+}  // namespace
+
+py::dict to_dict(const ProgramSpec& program) {
+  py::dict dict;
+  dict["name"] = program.name;
+  dict["num_cores"] = program.num_cores;
+  dict["batch_size"] = program.batch_size;
+  dict["inputs"] = to_list(program.inputs);
+  dict["outputs"] = to_list(program.outputs);
+  return dict;
+}
+
+py::object to_dict(const std::optional<HostManifest>& manifest) {
+  if (!manifest) return py::none();
+  py::dict dict;
+  dict["format_version"] = manifest->format_version;
+  dict["producer"] = manifest->producer;
+  dict["precision"] = manifest->precision;
+  dict["options"] = manifest->options;
+  dict["random_weights"] = manifest->random_weights;
+  return dict;
+}
+
+py::dict to_dict(const DeviceInfo& info) {
+  py::dict dict;
+  dict["backend"] = info.backend;
+  dict["id"] = info.id;
+  dict["name"] = info.name;
+  return dict;
+}
+
+py::dict to_dict(const BatchStats& stats) {
+  py::dict dict;
+  dict["samples_ok"] = stats.samples_ok;
+  dict["samples_failed"] = stats.samples_failed;
+  dict["batches"] = stats.batches;
+  dict["caller_batches"] = stats.caller_batches;
+  dict["batch_sizes"] = stats.batch_sizes;
+  dict["activation_batches"] = stats.activation_batches;
+  return dict;
+}
+
+ProgramSpec to_program(const py::dict& program) {
+  return {item(program, "name").cast<std::string>(), to_specs(item(program, "inputs")),
+          to_specs(item(program, "outputs")), item_or(program, "num_cores", uint32_t{1}),
+          item_or(program, "batch_size", int32_t{1})};
+}
+
+HostManifest to_manifest(const py::dict& manifest) {
+  HostManifest result;
+  result.producer = item(manifest, "producer").cast<std::string>();
+  result.precision = item(manifest, "precision").cast<std::string>();
+  result.options = item_or(manifest, "options", std::map<std::string, std::string>{});
+  result.random_weights = item_or(manifest, "random_weights", false);
+  return result;
+}
+
+}  // namespace qaickit::py_

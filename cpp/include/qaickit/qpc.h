@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "qaickit/export.h"
+#include "qaickit/status.h"
+#include "qaickit/tensor.h"
+
+// The QPC, one artefact for every device: the vendor's container with the vendor's segments (the
+// card half) and, in files compiled here, segments of our own (the host half): the ONNX graph and
+// a manifest with digests.
+namespace qaickit {
+
+// Names of segments.
+inline constexpr std::string_view kNetworkDescSegment = "networkdesc.bin";
+inline constexpr std::string_view kNetworkElfSegment = "network.elf";
+inline constexpr std::string_view kConstantsDescSegment = "constantsdesc.bin";
+inline constexpr std::string_view kConstantsSegment = "constants.bin";
+inline constexpr std::string_view kModelSegment = "qaickit.model.onnx";
+inline constexpr std::string_view kManifestSegment = "qaickit.manifest.bin";
+
+// What a program is called and what goes in and out. Names and texts here are UTF-8.
+struct ProgramSpec {
+  std::string name;
+  std::vector<TensorSpec> inputs;   // in binding order
+  std::vector<TensorSpec> outputs;  // in binding order
+  uint32_t num_cores = 1;           // NSP cores on a card
+  int32_t batch_size = 1;           // first dim shared by all inputs and outputs, else 1
+};
+
+// The manifest of the host half.
+struct HostManifest {
+  uint32_t format_version = 1;
+  std::string producer;                        // "qaickit 0.1.0"
+  std::string precision;                       // policy asked for: "fp32", "fp16", "int8"
+  std::map<std::string, std::string> options;  // compile options used
+  bool random_weights = false;                 // speed only: answers mean nothing
+};
+
+struct SegmentView {
+  std::string_view name;
+  std::span<const std::byte> data;
+  uint64_t offset = 0;  // constants.bin only: bytes of its static part, which comes first
+};
+
+// An opened QPC. Immutable, so it may be read from any thread; views stay valid as long as it lives.
+class QAICKIT_API Qpc {
+ public:
+  // Maps and checks the file: structure, bounds, the network descriptor, and for a host half every
+  // digest (so the whole file is read once). Do not change an open file in place; replacing it by
+  // rename, as write_qpc does, is safe. Errors:
+  //   kNotFound, kPermissionDenied
+  //   kInvalidArgument  the path is a directory or no regular file
+  //   kDataLoss         damaged, incomplete or no QPC; says what is wrong and where
+  //   kUnsupported      a host half written by a newer qaickit
+  //   kResourceExhausted  no memory or file handles left
+  static Result<std::shared_ptr<const Qpc>> open(const std::string& path);
+  // The same for a file image in memory; takes the bytes over.
+  static Result<std::shared_ptr<const Qpc>> from_bytes(std::vector<std::byte> bytes,
+                                                       std::string label);
+
+  virtual ~Qpc() = default;
+  virtual const std::string& label() const noexcept = 0;  // path, for messages
+  virtual const ProgramSpec& program() const noexcept = 0;
+  virtual std::span<const SegmentView> segments() const noexcept = 0;
+  virtual std::optional<HostManifest> manifest() const = 0;  // none: no host half
+  virtual size_t file_bytes() const noexcept = 0;
+
+  // The payload of the first segment of that name, the one that the vendor's reader takes too.
+  std::optional<std::span<const std::byte>> find(std::string_view name) const noexcept;
+  bool has_host_half() const noexcept { return find(kModelSegment).has_value(); }
+  // True when network.elf is more than the placeholder that a host-only compile writes.
+  bool has_card_half() const noexcept;
+};
+
+// What goes into a new QPC. networkdesc.bin and the manifest are made from the fields; where the
+// vendor's segments are not given, constantsdesc.bin and a placeholder network.elf are written.
+// An `extra` networkdesc.bin (of the vendor's compiler) is written as it is: its bindings must then
+// be those of `program` (names, dims, dtypes), and name, cores, batch and order are its own.
+struct QpcContent {
+  ProgramSpec program;
+  HostManifest manifest;
+  std::span<const std::byte> onnx_model;  // borrowed during the call
+  std::vector<SegmentView> extra;         // borrowed; further segments, by name
+  bool host_half = true;                  // false: no model, no manifest (both are then not used)
+};
+
+// Writes through a temporary file beside it, fsync and a rename, so `path` is either whole or
+// untouched. Errors: kInvalidArgument (a dtype a QPC cannot hold, a name twice), kNotFound (no such
+// directory), kPermissionDenied, kResourceExhausted (disk full), kInternal.
+QAICKIT_API Status write_qpc(const std::string& path, const QpcContent& content);
+// The same bytes in memory.
+QAICKIT_API Result<std::vector<std::byte>> build_qpc(const QpcContent& content);
+
+}  // namespace qaickit

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "qaickit/batch.h"
+#include "qaickit/device.h"
+#include "qaickit/export.h"
+#include "qaickit/qpc.h"
+
+namespace qaickit {
+
+struct SessionOptions {
+  std::string backend;          // empty: a card if one is there, else the CPU. Named: nothing else
+  std::vector<int> device_ids;  // empty: device 0
+  uint32_t num_activations = 1;  // on each device
+  uint32_t set_size = 10;        // ExecObjs of each activation (asynchronous devices)
+  uint32_t threads_per_activation = 1;
+  DeviceSettings device_settings;
+};
+
+// Caller's memory for one input or output. Its size must be that of the spec.
+struct ConstBuffer {
+  const void* data;
+  size_t bytes;
+};
+struct MutableBuffer {
+  void* data;
+  size_t bytes;
+};
+
+struct BenchmarkResult {
+  uint64_t inferences = 0;  // ExecObj runs, each of the program's batch size
+  double seconds = 0;
+};
+
+// A program on its devices, ready to run. All methods are safe from any thread unless said.
+class QAICKIT_API Session {
+ public:
+  // Loads and activates. Errors name the file, the backend and what to do.
+  static Result<std::unique_ptr<Session>> open(std::shared_ptr<const Qpc> qpc,
+                                               const SessionOptions& options);
+  virtual ~Session() = default;  // closes
+
+  virtual const ProgramSpec& program() const noexcept = 0;
+  virtual const Backend& backend() const noexcept = 0;
+  virtual std::span<const DeviceInfo> devices() const noexcept = 0;
+  virtual std::string precision() const = 0;
+
+  // One inference, on the calling thread where the device is synchronous: waits for an idle
+  // activation, binds the caller's memory (no copy), computes. Buffers are in binding order.
+  // Errors: kInvalidArgument (count or size), kClosed, and what the device says.
+  virtual Status run(std::span<const ConstBuffer> inputs,
+                     std::span<const MutableBuffer> outputs) noexcept = 0;
+
+  // Starts one worker for each activation, which pull samples from submit(). `handler` must
+  // outlive stop() or close(). Not while a submit() is in progress. Error kFailedPrecondition when already started.
+  virtual Status start(BatchHandler& handler, const BatchPolicy& policy) = 0;
+  // Hands over samples. A query that fits the queue returns at once; a bigger one is claimed in
+  // ranges from `samples` and returns when all of it has been claimed, not answered. `samples` is
+  // not used after the return. On success each sample is answered exactly once; on an error
+  // (kClosed, kFailedPrecondition) none is.
+  virtual Status submit(std::span<const Sample> samples) noexcept = 0;
+  // Part-filled batches go at once instead of waiting for their deadline.
+  virtual void flush() noexcept = 0;
+  // Answers what waits with kClosed, lets what runs end (up to close_timeout, then answers it
+  // with kClosed too), joins the workers. Afterwards start() may be called again.
+  // kTimedOut: a worker is stuck in the device; it was left behind, its samples are answered.
+  virtual Status stop() noexcept = 0;
+  virtual BatchStats stats() const = 0;
+
+  // Runs the program natively over and over on all activations: `inferences` times, or for
+  // `seconds` when inferences is 0. `inputs` as in run(); empty: whatever the buffers hold.
+  virtual Result<BenchmarkResult> benchmark(uint64_t inferences, double seconds,
+                                            std::span<const ConstBuffer> inputs) = 0;
+
+  // stop(), then waits for runs to end (10 s at most, then kTimedOut). Further calls return
+  // kClosed. Idempotent. Devices are released when the session dies, which needs its last user gone.
+  virtual Status close() noexcept = 0;
+};
+
+}  // namespace qaickit

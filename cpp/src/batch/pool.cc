@@ -1,0 +1,242 @@
+#include "batch/pool.h"
+
+#include <algorithm>
+#include <system_error>
+
+#include "base/cat.h"
+#include "base/clock.h"
+#include "batch/pool_core.h"
+
+namespace qaickit {
+namespace {
+
+constexpr uint64_t kRetryNs = 10'000'000;  // bound of one sleep while waiting for room
+constexpr uint64_t kCancelNs = 100'000'000;  // for runs to end once asked to
+constexpr uint32_t kTimeEvery = 16;        // of the runs on callers' threads, one in so many
+
+// Counts a submit() call for as long as it lasts.
+class Submitting {
+ public:
+  explicit Submitting(PoolCore& core) noexcept : core_(core) {
+    // seq_cst: stop() stores its flag and then reads the count; this thread does the opposite.
+    core_.submitters.fetch_add(1, std::memory_order_seq_cst);
+  }
+  ~Submitting() {
+    // release: pairs with the acquire load in stop(); what was pushed is visible to its drain.
+    core_.submitters.fetch_sub(1, std::memory_order_release);
+    if (core_.stopping.load(std::memory_order_relaxed)) core_.drained.notify_all();
+  }
+
+ private:
+  PoolCore& core_;
+};
+
+// An idle activation of a synchronous device is right here: no hop to a worker and back.
+bool run_on_caller(PoolCore& core, std::span<const Sample> samples) noexcept {
+  if (core.async || samples.size() > core.policy.max_batch) return false;
+  if (!core.caller_may_run() || !core.ring.empty() || !core.board.empty()) return false;
+  Slot* slot = core.slots->try_acquire_any();
+  if (!slot) return false;
+  std::copy(samples.begin(), samples.end(), slot->samples.begin());
+  slot->count = static_cast<uint32_t>(samples.size());
+  const bool timed = core.policy.caller_runs == CallerRuns::kAuto &&
+                     core.caller_runs.fetch_add(1, std::memory_order_relaxed) % kTimeEvery == 0;
+  const uint64_t start = timed ? now_ns() : 0;
+  core.run_sync(*slot, true);
+  if (timed) core.note_batch_ns(now_ns() - start);
+  core.slots->release(*slot);
+  return true;
+}
+
+void push(PoolCore& core, std::span<const Sample> samples) noexcept {
+  const bool delayed = core.policy.max_delay_ns > 0;
+  const uint64_t arrival_ns = delayed ? now_ns() : 0;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    const QueuedSample queued{samples[i], arrival_ns};
+    while (!core.ring.try_push(queued)) {
+      core.work.notify_all();
+      core.more.notify_all();
+      core.space.await(
+          [&] {
+            return core.ring.size() < core.ring.capacity() ||
+                   core.stopping.load(std::memory_order_acquire);
+          },
+          kRetryNs);
+      if (core.stopping.load(std::memory_order_acquire)) {
+        return core.fail_waiting(samples.subspan(i));
+      }
+    }
+  }
+  // seq_cst: see Worker::wait_for_more(). A batch that waits for more comes first; its worker
+  // wakes another one for what does not fit.
+  if (delayed && core.forming.fetch_add(0, std::memory_order_seq_cst) > 0) core.more.notify_all();
+  samples.size() == 1 ? core.work.notify_one() : core.work.notify_all();
+}
+
+void offer(PoolCore& core, std::span<const Sample> samples) noexcept {
+  // acquire: pairs with the release store below; one producer owns the board at a time.
+  while (core.offering.exchange(true, std::memory_order_acquire)) {
+    core.space.await([&] { return !core.offering.load(std::memory_order_relaxed); }, kRetryNs);
+  }
+  core.board.offer(samples);
+  core.work.notify_all();
+  while (!core.board.done()) {
+    core.space.await([&] { return core.board.done(); }, kRetryNs);
+    core.work.notify_all();
+  }
+  core.offering.store(false, std::memory_order_release);
+  core.space.notify_all();
+}
+
+}  // namespace
+
+Pool::Pool(std::shared_ptr<PoolCore> core) : core_(std::move(core)) {}
+
+Result<std::unique_ptr<Pool>> Pool::start(std::shared_ptr<SlotTable> slots, bool async_device,
+                                          std::shared_ptr<void> keep_alive, BatchHandler& handler,
+                                          const BatchPolicy& policy) {
+  if (policy.max_batch == 0 || policy.queue_capacity == 0) {
+    return Status(Code::kInvalidArgument, "max_batch and queue_capacity must be at least 1");
+  }
+  QAICKIT_RETURN_IF_ERROR(handler.prepare(slots->size(), policy.max_batch));
+  for (uint32_t i = 0; i < slots->size(); ++i) {
+    (*slots)[i].samples.resize(policy.max_batch);
+    (*slots)[i].stats.reset(policy.max_batch);
+    (*slots)[i].foreign_bindings = true;  // whatever an earlier handler left bound
+  }
+  auto core = std::make_shared<PoolCore>(std::move(slots), async_device, std::move(keep_alive),
+                                         handler, policy);
+  std::unique_ptr<Pool> pool(new Pool(core));
+  for (uint32_t a = 0; a < core->slots->activations(); ++a) {
+    try {
+      core->live_workers.fetch_add(1, std::memory_order_relaxed);
+      pool->threads_.emplace_back(serve_activation, core, a);
+    } catch (const std::system_error& error) {
+      core->live_workers.fetch_sub(1, std::memory_order_relaxed);
+      return Status(Code::kResourceExhausted,
+                    cat("cannot start the worker of activation ", a, ": ", error.what()));
+    }
+  }
+  return pool;
+}
+
+Pool::~Pool() { (void)stop(); }
+
+Status Pool::submit(std::span<const Sample> samples) noexcept {
+  PoolCore& core = *core_;
+  const Submitting submitting(core);
+  // seq_cst: see Submitting.
+  if (core.stopping.load(std::memory_order_seq_cst)) {
+    return Status(Code::kClosed, "the session is stopped");
+  }
+  if (samples.empty() || run_on_caller(core, samples)) return {};
+  if (samples.size() <= core.ring.capacity()) {
+    push(core, samples);
+  } else {
+    offer(core, samples);
+  }
+  return {};
+}
+
+void Pool::flush() noexcept {
+  if (core_->policy.max_delay_ns == 0) return;
+  // release: pairs with the acquire load in Worker::wait_for_more().
+  core_->flushed_ns.store(now_ns(), std::memory_order_release);
+  core_->more.notify_all();
+}
+
+// Answers everything that no worker has taken.
+void Pool::drain() noexcept {
+  QueuedSample queued;
+  while (core_->ring.try_pop(queued)) core_->fail_waiting({&queued.sample, 1});
+  for (auto part = core_->board.claim(SIZE_MAX); !part.empty(); part = core_->board.claim(SIZE_MAX)) {
+    core_->fail_waiting(part);
+    core_->release_claim(part.size());
+  }
+}
+
+uint32_t Pool::abandon_running(const Status& why) noexcept {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < core_->slots->size(); ++i) count += core_->abandon((*core_->slots)[i], why);
+  return count;
+}
+
+Status Pool::stop() noexcept {
+  if (stopped_) return {};
+  stopped_ = true;
+  PoolCore& core = *core_;
+  const uint64_t bound = core.policy.close_timeout_ns;
+  uint32_t stuck = 0;
+  // Threads of a synchronous device's stuck runs will not come back; nobody waits for them.
+  // acquire: pairs with the releases in serve_activation() and ~Submitting().
+  auto quiet = [&] {
+    return core.live_workers.load(std::memory_order_acquire) +
+               core.submitters.load(std::memory_order_acquire) <=
+           (core.async ? 0 : stuck);
+  };
+  // Submitters may still be pushing or offering: drain until they have left.
+  auto drain_for = [&](uint64_t ns) {
+    const uint64_t start = now_ns();
+    for (;;) {
+      drain();
+      const uint64_t spent = now_ns() - start;
+      if (quiet() || spent >= ns) break;
+      core.drained.await(quiet, std::min(ns - spent, kRetryNs));
+    }
+    const uint64_t spent = now_ns() - start;
+    core.slots->wait_none_in(Slot::kRunning, spent < ns ? ns - spent : 0);
+  };
+
+  core.stopping.store(true, std::memory_order_seq_cst);  // seq_cst: see Submitting
+  core.work.notify_all();
+  core.more.notify_all();
+  core.space.notify_all();
+  drain_for(bound);
+  if (!quiet() || !core.slots->wait_none_in(Slot::kRunning, 0)) {
+    for (uint32_t i = 0; i < core.slots->size(); ++i) {
+      Slot& slot = (*core.slots)[i];
+      if (slot.state.load(std::memory_order_acquire) == Slot::kRunning) slot.exec->cancel();
+    }
+    drain_for(kCancelNs);
+    const Status why(Code::kClosed, cat("the device did not end the run within ",
+                                        bound / 1'000'000, " ms of stop()"));
+    // A worker between two runs is in our own code and gets to its end, or to another run.
+    do {
+      stuck += abandon_running(why);
+      drain_for(kRetryNs);
+    } while (!quiet());
+  }
+  drain();
+
+  for (std::thread& thread : threads_) stuck > 0 ? thread.detach() : thread.join();
+  threads_.clear();
+  // A completion that comes after all must find its core: leak one reference to it.
+  if (!core.slots->wait_none_in(Slot::kAbandoned, 0)) new std::shared_ptr<PoolCore>(core_);
+  if (stuck == 0) return {};
+  return Status(Code::kTimedOut, cat(stuck, " runs were still in the device ", bound / 1'000'000,
+                                     " ms after stop(); their samples were answered as closed"));
+}
+
+BatchStats Pool::stats() const {
+  const SlotTable& slots = *core_->slots;
+  BatchStats stats;
+  stats.samples_failed = core_->failed_waiting.load(std::memory_order_relaxed);
+  stats.activation_batches.resize(slots.activations());
+  for (uint32_t i = 0; i < slots.size(); ++i) {
+    const SlotStats& from = slots[i].stats;
+    stats.samples_ok += from.samples_ok.load(std::memory_order_relaxed);
+    stats.samples_failed += from.samples_failed.load(std::memory_order_relaxed);
+    stats.caller_batches += from.caller_batches.load(std::memory_order_relaxed);
+    const auto& sizes = from.sizes();
+    if (stats.batch_sizes.size() < sizes.size()) stats.batch_sizes.resize(sizes.size());
+    for (size_t n = 0; n < sizes.size(); ++n) {
+      const uint64_t batches = sizes[n].load(std::memory_order_relaxed);
+      stats.batch_sizes[n] += batches;
+      stats.batches += batches;
+      stats.activation_batches[slots[i].activation] += batches;
+    }
+  }
+  return stats;
+}
+
+}  // namespace qaickit

@@ -1,0 +1,119 @@
+#include "batch/pool_core.h"
+
+#include "base/cat.h"
+
+namespace qaickit {
+namespace {
+
+constexpr uint64_t kHandOverNs = 20'000;  // what waking a parked worker costs, roughly
+
+// The buffers of a slot that a tensor-level run used last point at that caller's memory.
+Status restore_bindings(Slot& slot) noexcept {
+  if (!slot.foreign_bindings) return {};
+  for (size_t i = 0; i < slot.exec->num_inputs(); ++i) {
+    QAICKIT_RETURN_IF_ERROR(slot.exec->bind_input(i, nullptr));
+  }
+  for (size_t i = 0; i < slot.exec->num_outputs(); ++i) {
+    QAICKIT_RETURN_IF_ERROR(slot.exec->bind_output(i, nullptr));
+  }
+  slot.foreign_bindings = false;
+  return {};
+}
+
+Batch batch_of(Slot& slot) noexcept {
+  return {{slot.samples.data(), slot.count}, *slot.exec, slot.index};
+}
+
+void answer(BatchHandler& handler, Slot& slot, const Status& status, bool on_caller) noexcept {
+  const Batch batch = batch_of(slot);
+  if (status.ok()) {
+    handler.scatter(batch);
+  } else {
+    handler.fail(batch.samples, status);
+  }
+  slot.stats.count(slot.count, status.ok(), on_caller);
+}
+
+void complete_async(void* arg, Slot& slot, const Status& status) noexcept {
+  auto& core = *static_cast<PoolCore*>(arg);
+  if (slot.finish()) answer(core.handler, slot, status, false);
+  core.slots->release(slot);
+}
+
+}  // namespace
+
+bool PoolCore::caller_may_run() const noexcept {
+  switch (policy.caller_runs) {
+    case CallerRuns::kNever: return false;
+    case CallerRuns::kIfIdle: return true;
+    case CallerRuns::kAuto: {
+      const uint64_t ns = batch_ns.load(std::memory_order_relaxed);
+      return ns != 0 && ns < kHandOverNs;
+    }
+  }
+  return false;
+}
+
+bool PoolCore::run_sync(Slot& slot, bool on_caller) noexcept {
+  Status status = restore_bindings(slot);
+  if (status.ok()) status = handler.gather(batch_of(slot));
+  if (status.ok()) {
+    // release: pairs with abandon(); publishes the samples and the claim.
+    slot.state.store(Slot::kRunning, std::memory_order_release);
+    status = slot.exec->run();
+    if (!slot.finish()) return false;
+  }
+  answer(handler, slot, status, on_caller);
+  return true;
+}
+
+void PoolCore::start_async(Slot& slot) noexcept {
+  Status status = restore_bindings(slot);
+  if (status.ok()) status = handler.gather(batch_of(slot));
+  if (status.ok()) {
+    slot.on_complete = complete_async;
+    slot.on_complete_arg = this;
+    slot.deadline_ns.store(now_ns() + policy.exec_timeout_ns, std::memory_order_relaxed);
+    // release: pairs with abandon(); publishes the samples and the deadline.
+    slot.state.store(Slot::kRunning, std::memory_order_release);
+    status = slot.exec->enqueue(slot);
+    if (status.ok()) return;  // the completion may already have released the slot
+    if (!slot.finish()) return slots->release(slot);
+  }
+  answer(handler, slot, status, false);
+  slots->release(slot);
+}
+
+void PoolCore::fail_waiting(std::span<const Sample> samples) noexcept {
+  handler.fail(samples, Status(Code::kClosed, "the session was stopped before the sample ran"));
+  failed_waiting.fetch_add(samples.size(), std::memory_order_relaxed);
+}
+
+bool PoolCore::abandon(Slot& slot, const Status& why) noexcept {
+  if (!slot.abandon(Slot::kRunning)) return false;
+  handler.fail({slot.samples.data(), slot.count}, why);
+  slot.stats.count(slot.count, false, false);
+  if (!slot.claim.empty()) {
+    if (!slot.claim_rest.empty()) fail_waiting(slot.claim_rest);
+    release_claim(slot.claim.size());
+  }
+  return true;
+}
+
+void PoolCore::reap(uint32_t activation) noexcept {
+  if (!async) return;
+  const uint64_t now = now_ns();
+  for (uint32_t i = 0; i < slots->size(); ++i) {
+    Slot& slot = (*slots)[i];
+    if (slot.activation != activation) continue;
+    // acquire: pairs with the release store in start_async().
+    if (slot.state.load(std::memory_order_acquire) != Slot::kRunning) continue;
+    if (now < slot.deadline_ns.load(std::memory_order_relaxed)) continue;
+    // The slot stays out of use until the device gives it back, if ever.
+    (void)abandon(slot, Status(Code::kTimedOut,
+                               cat("activation ", activation, ": no completion within ",
+                                   policy.exec_timeout_ns / 1'000'000, " ms")));
+  }
+}
+
+}  // namespace qaickit

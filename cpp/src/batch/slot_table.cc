@@ -1,0 +1,87 @@
+#include "batch/slot_table.h"
+
+#include <algorithm>
+
+namespace qaickit {
+
+SlotTable::SlotTable(std::vector<std::vector<std::unique_ptr<ExecObj>>> exec_objs)
+    : masks_(exec_objs.size()) {
+  for (uint32_t a = 0; a < exec_objs.size(); ++a) {
+    const auto count = static_cast<uint32_t>(exec_objs[a].size());
+    masks_[a].first = size();
+    masks_[a].all = count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
+    masks_[a].free.store(masks_[a].all, std::memory_order_relaxed);
+    for (uint32_t b = 0; b < count; ++b) {
+      auto slot = std::make_unique<Slot>();
+      slot->exec = std::move(exec_objs[a][b]);
+      slot->index = size();
+      slot->activation = a;
+      slot->bit = b;
+      slots_.push_back(std::move(slot));
+    }
+  }
+}
+
+Slot* SlotTable::try_acquire(uint32_t activation) noexcept {
+  Mask& mask = masks_[activation];
+  uint64_t free = mask.free.load(std::memory_order_relaxed);
+  while (free != 0) {
+    // seq_cst: a tensor-level run takes a bit and then reads the session's closed flag, close()
+    // does the opposite; one of the two must see the other. As acquire it pairs with release().
+    if (mask.free.compare_exchange_weak(free, free & (free - 1), std::memory_order_seq_cst,
+                                        std::memory_order_relaxed)) {
+      return slots_[mask.first + static_cast<uint32_t>(std::countr_zero(free))].get();
+    }
+  }
+  return nullptr;
+}
+
+Slot* SlotTable::try_acquire_any() noexcept {
+  for (uint32_t a = 0; a < activations(); ++a) {
+    if (Slot* slot = try_acquire(a)) return slot;
+  }
+  return nullptr;
+}
+
+Slot* SlotTable::acquire(uint32_t activation, uint64_t timeout_ns) noexcept {
+  Slot* slot = try_acquire(activation);
+  if (!slot) freed_.await([&] { return (slot = try_acquire(activation)) != nullptr; }, timeout_ns);
+  return slot;
+}
+
+Slot* SlotTable::acquire_any(uint64_t timeout_ns) noexcept {
+  Slot* slot = try_acquire_any();
+  if (!slot) freed_.await([&] { return (slot = try_acquire_any()) != nullptr; }, timeout_ns);
+  return slot;
+}
+
+void SlotTable::release(Slot& slot) noexcept {
+  Mask& mask = masks_[slot.activation];
+  // release: pairs with the acquire in try_acquire().
+  mask.free.fetch_or(uint64_t{1} << slot.bit, std::memory_order_release);
+  // All: a woken thread may want another activation's slot, and would swallow the wake-up.
+  freed_.notify_all();
+}
+
+bool SlotTable::wait_all_free(uint64_t timeout_ns) noexcept {
+  return freed_.await(
+      [&] {
+        return std::all_of(masks_.begin(), masks_.end(), [](const Mask& mask) {
+          // seq_cst: see try_acquire(). As acquire it pairs with release().
+          return mask.free.load(std::memory_order_seq_cst) == mask.all;
+        });
+      },
+      timeout_ns);
+}
+
+bool SlotTable::wait_none_in(Slot::State state, uint64_t timeout_ns) noexcept {
+  return freed_.await(
+      [&] {
+        return std::none_of(slots_.begin(), slots_.end(), [&](const auto& slot) {
+          return slot->state.load(std::memory_order_acquire) == state;
+        });
+      },
+      timeout_ns);
+}
+
+}  // namespace qaickit

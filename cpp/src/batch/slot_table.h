@@ -1,0 +1,137 @@
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "qaickit/batch.h"
+#include "qaickit/device.h"
+#include "queue/event_count.h"
+#include "queue/mpmc_ring.h"
+
+namespace qaickit {
+
+// Counters of one slot. Only the slot's holder writes; anyone may read.
+class SlotStats {
+ public:
+  void reset(uint32_t max_batch) {
+    samples_ok = samples_failed = caller_batches = 0;
+    sizes_ = std::vector<std::atomic<uint64_t>>(max_batch + 1);
+  }
+  void count(uint32_t batch_size, bool ok, bool on_caller) noexcept {
+    bump(ok ? samples_ok : samples_failed, batch_size);
+    bump(sizes_[batch_size], 1);
+    if (on_caller) bump(caller_batches, 1);
+  }
+
+  std::atomic<uint64_t> samples_ok{0};
+  std::atomic<uint64_t> samples_failed{0};
+  std::atomic<uint64_t> caller_batches{0};
+  const std::vector<std::atomic<uint64_t>>& sizes() const noexcept { return sizes_; }
+
+ private:
+  // No read-modify-write: one writer at a time, handed over with the slot.
+  static void bump(std::atomic<uint64_t>& counter, uint64_t by) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+  }
+  std::vector<std::atomic<uint64_t>> sizes_;
+};
+
+// One ExecObj and what is in it. Belongs to whoever acquired it, until released.
+//
+// `state` settles who answers the samples of a run that takes too long:
+//   idle -> running        by the holder, before the device starts
+//   running -> idle        by the holder or the device's completion: it answers
+//   running -> abandoned   by stop() or the time-out check: it has answered, the rest of the
+//                          holder's claim included
+//   abandoned -> idle      by the holder or the completion, at last: it answers nobody
+// A tensor-level call (Session::run) is not the pool's to abandon: it waits in `calling`.
+struct alignas(kCacheLine) Slot final : Completion {
+  enum State : uint32_t { kIdle, kRunning, kCalling, kAbandoned };
+
+  void complete(const Status& status) noexcept override {
+    on_complete(on_complete_arg, *this, status);
+  }
+
+  // True when the run's samples are the caller's to answer.
+  bool finish() noexcept {
+    // acq_rel: release hands the results over, acquire pairs with abandon().
+    return state.exchange(kIdle, std::memory_order_acq_rel) != kAbandoned;
+  }
+  // Takes the samples over from a run in state `from`; false when it has just ended.
+  bool abandon(State from) noexcept {
+    uint32_t expected = from;
+    // acquire: pairs with the release store of `from`; makes samples, count and claim visible.
+    return state.compare_exchange_strong(expected, kAbandoned, std::memory_order_acq_rel);
+  }
+
+  std::unique_ptr<ExecObj> exec;
+  uint32_t index = 0;       // in the table
+  uint32_t activation = 0;  // in the table
+  uint32_t bit = 0;         // in the activation's mask
+  // Memory that is not this pool's may still be bound; run_sync and start_async undo that.
+  bool foreign_bindings = false;
+
+  // The samples in it.
+  std::vector<Sample> samples;
+  uint32_t count = 0;
+  // While running a part of a big query: what its worker has claimed, and not begun, of it.
+  std::span<const Sample> claim;
+  std::span<const Sample> claim_rest;
+  std::atomic<uint32_t> state{kIdle};
+  std::atomic<uint64_t> deadline_ns{0};  // asynchronous devices: when a completion counts as lost
+  SlotStats stats;
+
+  // A tensor-level call on an asynchronous device waits here for its completion.
+  EventCount called;
+  Status call_status;
+
+  // What an asynchronous completion does. Set by the holder before enqueue.
+  void (*on_complete)(void*, Slot&, const Status&) noexcept = nullptr;
+  void* on_complete_arg = nullptr;
+};
+
+// All ExecObjs of a session, grouped by activation, with lock-free hand-out. Built once; from then
+// on safe from any thread.
+class SlotTable {
+ public:
+  // exec_objs[a] are those of activation a, at most 64 of each.
+  explicit SlotTable(std::vector<std::vector<std::unique_ptr<ExecObj>>> exec_objs);
+
+  uint32_t activations() const noexcept { return static_cast<uint32_t>(masks_.size()); }
+  uint32_t size() const noexcept { return static_cast<uint32_t>(slots_.size()); }
+  Slot& operator[](uint32_t i) noexcept { return *slots_[i]; }
+  const Slot& operator[](uint32_t i) const noexcept { return *slots_[i]; }
+
+  // An idle slot of the activation, or null.
+  Slot* try_acquire(uint32_t activation) noexcept;
+  // An idle slot of any activation, or null.
+  Slot* try_acquire_any() noexcept;
+  // Waits for one.
+  Slot* acquire(uint32_t activation, uint64_t timeout_ns) noexcept;
+  Slot* acquire_any(uint64_t timeout_ns) noexcept;
+  void release(Slot& slot) noexcept;
+  // Are all slots of the activation free?
+  bool idle(uint32_t activation) const noexcept {
+    return masks_[activation].free.load(std::memory_order_relaxed) == masks_[activation].all;
+  }
+  // Waits until no slot is held; false when the time is up.
+  bool wait_all_free(uint64_t timeout_ns) noexcept;
+  // Waits until no slot is in `state`; false when the time is up.
+  bool wait_none_in(Slot::State state, uint64_t timeout_ns) noexcept;
+
+ private:
+  struct alignas(kCacheLine) Mask {
+    std::atomic<uint64_t> free{0};  // bit b: slot first + b is free
+    uint64_t all = 0;
+    uint32_t first = 0;
+  };
+  std::vector<std::unique_ptr<Slot>> slots_;
+  std::vector<Mask> masks_;
+  EventCount freed_;
+};
+
+}  // namespace qaickit

@@ -1,0 +1,177 @@
+#include <algorithm>
+
+#include "base/affinity.h"
+#include "base/clock.h"
+#include "batch/batch_former.h"
+#include "batch/pool_core.h"
+
+namespace qaickit {
+namespace {
+
+constexpr uint64_t kClaimNs = 50'000;        // work that one claim from a big query should hold
+constexpr uint64_t kMaxClaimBatches = 1024;
+constexpr uint64_t kParkNs = 1'000'000'000;  // bound of an idle sleep
+constexpr uint64_t kReapNs = 5'000'000;      // bound while completions are outstanding
+constexpr uint64_t kSlotWaitNs = 1'000'000;
+
+class Worker {
+ public:
+  Worker(PoolCore& core, uint32_t activation) noexcept : core_(core), activation_(activation) {}
+
+  void run() noexcept {
+    // acquire: pairs with the seq_cst store in Pool::stop().
+    while (!core_.stopping.load(std::memory_order_acquire)) {
+      core_.reap(activation_);
+      if (!has_work()) {
+        wait_for_work();
+        continue;
+      }
+      Slot* slot = core_.slots->try_acquire(activation_);
+      if (!slot) {
+        // A caller runs on this activation: let another worker have the samples meanwhile.
+        core_.work.notify_all();
+        slot = core_.slots->acquire(activation_, kSlotWaitNs);
+        if (!slot) continue;
+      }
+      core_.async ? serve_async(*slot) : serve_sync(*slot);
+    }
+  }
+
+ private:
+  bool has_work() const noexcept { return !core_.ring.empty() || !core_.board.empty(); }
+  bool stopping() const noexcept { return core_.stopping.load(std::memory_order_acquire); }
+
+  void wait_for_work() noexcept {
+    const bool outstanding = core_.async && !core_.slots->idle(activation_);
+    core_.work.await([&] { return has_work() || stopping(); }, outstanding ? kReapNs : kParkNs,
+                     core_.policy.idle_spin_ns);
+  }
+
+  // Runs batch after batch while there is work; then gives the slot back. A run that stop() gave
+  // up on ends the loop too, since stop() has been called.
+  void serve_sync(Slot& slot) noexcept {
+    while (!stopping()) {
+      if (form_from_ring(slot)) {
+        const uint64_t start = now_ns();
+        if (!core_.run_sync(slot, false)) break;
+        core_.note_batch_ns(now_ns() - start);
+      } else if (!run_claim(slot)) {
+        break;
+      }
+    }
+    core_.slots->release(slot);
+  }
+
+  void serve_async(Slot& slot) noexcept {
+    if (form_from_ring(slot)) return core_.start_async(slot);
+    const std::span<const Sample> part = core_.board.claim(core_.policy.max_batch);
+    if (part.empty()) return core_.slots->release(slot);
+    take(slot, part);
+    core_.release_claim(part.size());
+    core_.start_async(slot);
+  }
+
+  static void take(Slot& slot, std::span<const Sample> samples) noexcept {
+    std::copy(samples.begin(), samples.end(), slot.samples.begin());
+    slot.count = static_cast<uint32_t>(samples.size());
+  }
+
+  // Claims some batches of a big query and runs them. How many is a matter of time, not of count:
+  // enough to make the claim cheap, few enough that no worker is left with a long tail.
+  bool run_claim(Slot& slot) noexcept {
+    const uint32_t max_batch = core_.policy.max_batch;
+    const std::span<const Sample> claim = core_.board.claim(claim_batches_ * max_batch);
+    if (claim.empty()) return false;
+    const uint64_t start = now_ns();
+    uint64_t batches = 0;
+    slot.claim = claim;
+    slot.claim_rest = claim;
+    while (!slot.claim_rest.empty()) {
+      if (stopping()) {
+        core_.fail_waiting(slot.claim_rest);
+        break;
+      }
+      const size_t count = std::min<size_t>(max_batch, slot.claim_rest.size());
+      take(slot, slot.claim_rest.first(count));
+      slot.claim_rest = slot.claim_rest.subspan(count);
+      if (!core_.run_sync(slot, false)) return false;
+      ++batches;
+    }
+    slot.claim = {};
+    core_.release_claim(claim.size());
+    if (batches > 0) {
+      const uint64_t batch_ns = (now_ns() - start) / batches;
+      core_.note_batch_ns(batch_ns);
+      claim_batches_ = std::clamp<uint64_t>(kClaimNs / (batch_ns + 1), 1, kMaxClaimBatches);
+    }
+    return true;
+  }
+
+  // Fills the slot from the ring; waits for more while the batch's deadline allows. False when
+  // there was nothing, or when it was time to stop.
+  bool form_from_ring(Slot& slot) noexcept {
+    BatchFormer former(core_.policy.max_batch, core_.policy.max_delay_ns);
+    slot.count = 0;
+    uint64_t first_arrival_ns = pop_into(slot, former);
+    if (slot.count == 0) return false;
+    if (former.room() > 0 && core_.policy.max_delay_ns > 0) {
+      wait_for_more(slot, former, first_arrival_ns);
+      if (stopping()) {
+        core_.fail_waiting({slot.samples.data(), slot.count});
+        return false;
+      }
+    }
+    // One wake-up was for this batch; what is left wants the next worker.
+    if (!core_.ring.empty()) core_.work.notify_one();
+    core_.space.notify_all();
+    return true;
+  }
+
+  // Returns when the first of the samples popped arrived.
+  uint64_t pop_into(Slot& slot, BatchFormer& former) noexcept {
+    uint64_t first_arrival_ns = 0;
+    QueuedSample queued;
+    while (former.room() > 0 && core_.ring.try_pop(queued)) {
+      if (former.size() == 0) first_arrival_ns = queued.arrival_ns;
+      slot.samples[slot.count++] = queued.sample;
+      former.add(1, queued.arrival_ns);
+    }
+    return first_arrival_ns;
+  }
+
+  void wait_for_more(Slot& slot, BatchFormer& former, uint64_t first_arrival_ns) noexcept {
+    // seq_cst here and below: a submitter pushes and then reads `forming`, this thread lowers
+    // `forming` and then reads the ring; one of the two must see the other.
+    core_.forming.fetch_add(1, std::memory_order_seq_cst);
+    for (;;) {
+      auto flushed = [&] {
+        return first_arrival_ns <= core_.flushed_ns.load(std::memory_order_acquire);
+      };
+      const uint64_t now = now_ns();
+      if (former.ready(now, flushed()) || stopping()) break;
+      core_.more.await([&] { return !core_.ring.empty() || flushed() || stopping(); },
+                       former.remaining_ns(now));
+      pop_into(slot, former);
+    }
+    core_.forming.fetch_sub(1, std::memory_order_seq_cst);
+  }
+
+  PoolCore& core_;
+  const uint32_t activation_;
+  uint64_t claim_batches_ = 1;
+};
+
+}  // namespace
+
+void serve_activation(std::shared_ptr<PoolCore> core, uint32_t activation) noexcept {
+  if (const auto& cpus = core->policy.pin_cpus; !cpus.empty()) {
+    // Not fatal: the thread runs where the system lets it.
+    (void)pin_this_thread(cpus[activation % cpus.size()]);
+  }
+  Worker(*core, activation).run();
+  // release: pairs with the acquire load in Pool::stop().
+  core->live_workers.fetch_sub(1, std::memory_order_release);
+  core->drained.notify_all();
+}
+
+}  // namespace qaickit

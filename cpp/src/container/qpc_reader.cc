@@ -1,0 +1,92 @@
+#include <algorithm>
+#include <utility>
+
+#include "base/cat.h"
+#include "container/file_image.h"
+#include "container/manifest.h"
+#include "container/network_desc.h"
+#include "container/qpc_format.h"
+#include "container/segment_table.h"
+#include "qaickit/qpc.h"
+
+namespace qaickit {
+namespace {
+
+Status missing(std::string_view name) {
+  return Status(Code::kDataLoss, cat("segment '", name, "' is missing; compile the QPC again"));
+}
+
+class QpcFile final : public Qpc {
+ public:
+  QpcFile(FileImage image, std::string label)
+      : image_(std::move(image)), label_(std::move(label)) {}
+
+  Status parse() {
+    QAICKIT_ASSIGN_OR_RETURN(segments_, parse_segments(image_.bytes()));
+    // Those without which the vendor's runtime does not open the file either.
+    for (const std::string_view name :
+         {kNetworkDescSegment, kNetworkElfSegment, kConstantsDescSegment}) {
+      if (!find(name)) return missing(name);
+    }
+    const Bytes network_desc = *find(kNetworkDescSegment);
+    const std::optional<Bytes> manifest = find(kManifestSegment);
+    if (!manifest && !has_host_half()) {
+      QAICKIT_ASSIGN_OR_RETURN(program_, decode_network_desc(network_desc, ZeroDims::kRefuse));
+      return {};
+    }
+    if (!manifest) return missing(kManifestSegment);
+    if (!has_host_half()) return missing(kModelSegment);
+    QAICKIT_ASSIGN_OR_RETURN(ManifestRecord record, decode_manifest(*manifest));
+    QAICKIT_RETURN_IF_ERROR(verify_segments(record, image_.bytes(), segments_));
+    QAICKIT_ASSIGN_OR_RETURN(program_, decode_network_desc(network_desc, ZeroDims::kAllow));
+    QAICKIT_RETURN_IF_ERROR(apply_host_dtypes(record, &program_));
+    manifest_ = std::move(record.manifest);
+    return {};
+  }
+
+  const std::string& label() const noexcept override { return label_; }
+  const ProgramSpec& program() const noexcept override { return program_; }
+  std::span<const SegmentView> segments() const noexcept override { return segments_; }
+  std::optional<HostManifest> manifest() const override { return manifest_; }
+  size_t file_bytes() const noexcept override { return image_.bytes().size(); }
+
+ private:
+  FileImage image_;
+  std::string label_;
+  std::vector<SegmentView> segments_;  // views into image_
+  ProgramSpec program_;
+  std::optional<HostManifest> manifest_;
+};
+
+Result<std::shared_ptr<const Qpc>> open_image(FileImage image, std::string label) {
+  auto qpc = std::make_shared<QpcFile>(std::move(image), std::move(label));
+  if (Status status = qpc->parse(); !status.ok()) return status.with_context(qpc->label());
+  return std::shared_ptr<const Qpc>(std::move(qpc));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Qpc>> Qpc::open(const std::string& path) {
+  Result<FileImage> image = FileImage::map(path);
+  if (!image.ok()) return image.status().with_context(path);
+  return open_image(std::move(image).value(), path);
+}
+
+Result<std::shared_ptr<const Qpc>> Qpc::from_bytes(std::vector<std::byte> bytes,
+                                                   std::string label) {
+  return open_image(FileImage::own(std::move(bytes)), std::move(label));
+}
+
+std::optional<std::span<const std::byte>> Qpc::find(std::string_view name) const noexcept {
+  for (const SegmentView& segment : segments()) {
+    if (segment.name == name) return segment.data;
+  }
+  return std::nullopt;
+}
+
+bool Qpc::has_card_half() const noexcept {
+  const auto elf = find(kNetworkElfSegment);
+  return elf && !elf->empty() && !std::ranges::equal(*elf, kPlaceholderElf);
+}
+
+}  // namespace qaickit

@@ -1,0 +1,324 @@
+#include <cstring>
+#include <mutex>
+
+#include "base/affinity.h"
+#include "base/cat.h"
+#include "device/cpu/cpu_backend.h"
+#include "device/cpu/ort_api.h"
+#include "device/host_exec_obj.h"
+#include "device/settings.h"
+
+namespace qaickit {
+namespace {
+
+using ort::Api;
+using ort::Owned;
+
+#define ORT_RETURN_IF_ERROR(api, call, what) \
+  QAICKIT_RETURN_IF_ERROR(ort::to_status(api, call, what))
+
+// One for the process; leaked, since ORT's own threads may outlive static destruction.
+Result<const ort::OrtEnv*> process_env(const Api& api) {
+  static std::mutex mutex;
+  static const ort::OrtEnv* env = nullptr;
+  const std::lock_guard lock(mutex);
+  if (!env) {
+    ort::OrtEnv* created = nullptr;
+    ORT_RETURN_IF_ERROR(api, api.CreateEnv(ort::kLogError, "qaickit", &created), "CreateEnv");
+    ORT_RETURN_IF_ERROR(api, api.DisableTelemetryEvents(created), "DisableTelemetryEvents");
+    env = created;
+  }
+  return env;
+}
+
+// What the activations of a program share.
+struct CpuProgramState {
+  const Api& api;
+  std::shared_ptr<const Qpc> qpc;
+  Owned<ort::OrtSession> session;
+  Owned<ort::OrtMemoryInfo> memory;
+  std::vector<const char*> input_names;
+  std::vector<const char*> output_names;
+};
+
+Result<Owned<ort::OrtValue>> wrap(const CpuProgramState& state, const TensorSpec& spec,
+                                  void* data) {
+  ort::OrtValue* value = nullptr;
+  ORT_RETURN_IF_ERROR(state.api,
+                      state.api.CreateTensorWithDataAsOrtValue(
+                          state.memory.get(), data, spec.bytes(), spec.dims.data(),
+                          spec.dims.size(), ort::element_type(spec.dtype), &value),
+                      "CreateTensorWithDataAsOrtValue");
+  return Owned<ort::OrtValue>(value, {state.api.ReleaseValue});
+}
+
+class CpuExecObj final : public HostExecObj {
+ public:
+  static Result<std::unique_ptr<ExecObj>> create(std::shared_ptr<const CpuProgramState> state) {
+    std::unique_ptr<CpuExecObj> exec(new CpuExecObj(std::move(state)));
+    QAICKIT_RETURN_IF_ERROR(exec->init());
+    return std::unique_ptr<ExecObj>(std::move(exec));
+  }
+
+  Status bind_input(size_t i, const void* data) noexcept override {
+    return rebind(state_->qpc->program().inputs[i], const_cast<void*>(data), inputs_[i],
+                  input_values_[i], run_inputs_[i]);
+  }
+  Status bind_output(size_t i, void* data) noexcept override {
+    return rebind(state_->qpc->program().outputs[i], data, outputs_[i], output_values_[i],
+                  run_outputs_[i]);
+  }
+
+  Status run() noexcept override {
+    const CpuProgramState& s = *state_;
+    ort::OrtStatus* status =
+        s.api.Run(s.session.get(), options_.get(), s.input_names.data(), run_inputs_.data(),
+                  run_inputs_.size(), s.output_names.data(), run_outputs_.size(),
+                  run_outputs_.data());
+    if (!status) return {};
+    Status ours = ort::to_status(s.api, status, "Run");
+    const std::lock_guard lock(cancel_mutex_);
+    if (!cancelled_) return ours;
+    cancelled_ = false;
+    (void)ort::to_status(s.api, s.api.RunOptionsUnsetTerminate(options_.get()), "");
+    return Status(Code::kCancelled, std::string(ours.message()));
+  }
+
+  Status enqueue(Completion&) noexcept override {
+    return Status(Code::kUnsupported, "cpu: a synchronous device only runs");
+  }
+
+  void cancel() noexcept override {
+    const std::lock_guard lock(cancel_mutex_);
+    cancelled_ = true;
+    (void)ort::to_status(state_->api, state_->api.RunOptionsSetTerminate(options_.get()), "");
+  }
+
+ private:
+  // A buffer's wrapper for its own memory, and one for the caller's when that is bound.
+  struct Values {
+    Owned<ort::OrtValue> own;
+    Owned<ort::OrtValue> bound;
+  };
+
+  explicit CpuExecObj(std::shared_ptr<const CpuProgramState> state)
+      : HostExecObj(state->qpc->program()), state_(std::move(state)) {}
+
+  Status init() {
+    const ProgramSpec& program = state_->qpc->program();
+    QAICKIT_RETURN_IF_ERROR(wrap_all(program.inputs, inputs_, input_values_, run_inputs_));
+    QAICKIT_RETURN_IF_ERROR(wrap_all(program.outputs, outputs_, output_values_, run_outputs_));
+    ort::OrtRunOptions* options = nullptr;
+    ORT_RETURN_IF_ERROR(state_->api, state_->api.CreateRunOptions(&options), "CreateRunOptions");
+    options_ = {options, {state_->api.ReleaseRunOptions}};
+    return {};
+  }
+
+  Status wrap_all(const std::vector<TensorSpec>& specs, const std::vector<Buffer>& buffers,
+                  std::vector<Values>& values, std::vector<ort::OrtValue*>& run) {
+    for (size_t i = 0; i < specs.size(); ++i) {
+      QAICKIT_ASSIGN_OR_RETURN(auto own, wrap(*state_, specs[i], buffers[i].own));
+      run.push_back(own.get());
+      values.push_back({std::move(own), nullptr});
+    }
+    return {};
+  }
+
+  Status rebind(const TensorSpec& spec, void* data, Buffer& buffer, Values& values,
+                ort::OrtValue*& run) noexcept {
+    std::byte* const target = data ? static_cast<std::byte*>(data) : buffer.own;
+    if (buffer.bound == target) return {};
+    if (target == buffer.own) {
+      values.bound.reset();
+      run = values.own.get();
+    } else {
+      QAICKIT_ASSIGN_OR_RETURN(values.bound, wrap(*state_, spec, target));
+      run = values.bound.get();
+    }
+    buffer.bound = target;
+    return {};
+  }
+
+  const std::shared_ptr<const CpuProgramState> state_;
+  std::vector<Values> input_values_;
+  std::vector<Values> output_values_;
+  std::vector<ort::OrtValue*> run_inputs_;
+  std::vector<ort::OrtValue*> run_outputs_;
+  Owned<ort::OrtRunOptions> options_;
+  std::mutex cancel_mutex_;  // not taken by a run that ends well
+  bool cancelled_ = false;
+};
+
+class CpuActivation final : public Activation {
+ public:
+  explicit CpuActivation(std::shared_ptr<const CpuProgramState> state) : state_(std::move(state)) {}
+  Result<std::unique_ptr<ExecObj>> create_exec_obj() override { return CpuExecObj::create(state_); }
+
+ private:
+  std::shared_ptr<const CpuProgramState> state_;
+};
+
+class CpuProgram final : public Program {
+ public:
+  explicit CpuProgram(std::shared_ptr<const CpuProgramState> state) : state_(std::move(state)) {}
+  Result<std::unique_ptr<Activation>> activate() override {
+    return std::unique_ptr<Activation>(new CpuActivation(state_));
+  }
+  // ONNX Runtime's CPU kernels compute fp16 tensors in fp32.
+  std::string precision() const override {
+    const std::string asked = state_->qpc->manifest()->precision;
+    return asked == "fp16" ? "fp32" : asked;
+  }
+  bool async() const noexcept override { return false; }
+
+ private:
+  std::shared_ptr<const CpuProgramState> state_;
+};
+
+// One input or output of the graph inside, which must be what the network descriptor says.
+Status check_tensor(const Api& api, ort::OrtTypeInfo* type_info, const TensorSpec& spec) {
+  const Owned<ort::OrtTypeInfo> owned(type_info, {api.ReleaseTypeInfo});
+  const ort::OrtTensorTypeAndShapeInfo* info = nullptr;
+  ORT_RETURN_IF_ERROR(api, api.CastTypeInfoToTensorInfo(type_info, &info), "tensor info");
+  if (!info) return Status(Code::kDataLoss, cat("'", spec.name, "' of the graph is not a tensor"));
+  ort::ONNXTensorElementDataType type{};
+  ORT_RETURN_IF_ERROR(api, api.GetTensorElementType(info, &type), "element type");
+  size_t rank = 0;
+  ORT_RETURN_IF_ERROR(api, api.GetDimensionsCount(info, &rank), "rank");
+  std::vector<int64_t> dims(rank);
+  ORT_RETURN_IF_ERROR(api, api.GetDimensions(info, dims.data(), rank), "dims");
+  bool same = type == ort::element_type(spec.dtype) && rank == spec.dims.size();
+  // -1: the graph leaves open what the descriptor fixes.
+  for (size_t i = 0; same && i < rank; ++i) same = dims[i] == -1 || dims[i] == spec.dims[i];
+  if (same) return {};
+  return Status(Code::kDataLoss,
+                cat("'", spec.name, "' is ", dtype_name(spec.dtype), " ", dims_to_string(spec.dims),
+                    " in the network descriptor, but ONNX type ", static_cast<int>(type), " ",
+                    dims_to_string(dims), " in the graph; compile the QPC again"));
+}
+
+using CountFn = ort::OrtStatus* (*)(const ort::OrtSession*, size_t*);
+using NameFn = ort::OrtStatus* (*)(const ort::OrtSession*, size_t, ort::OrtAllocator*, char**);
+using TypeFn = ort::OrtStatus* (*)(const ort::OrtSession*, size_t, ort::OrtTypeInfo**);
+
+Status check_tensors(const Api& api, const ort::OrtSession* session, const char* kind,
+                     const std::vector<TensorSpec>& specs, CountFn count_of, NameFn name_of,
+                     TypeFn type_of) {
+  ort::OrtAllocator* allocator = nullptr;
+  ORT_RETURN_IF_ERROR(api, api.GetAllocatorWithDefaultOptions(&allocator), "allocator");
+  size_t count = 0;
+  ORT_RETURN_IF_ERROR(api, count_of(session, &count), "count");
+  std::vector<bool> found(specs.size());
+  for (size_t i = 0; i < count; ++i) {
+    char* raw = nullptr;
+    ORT_RETURN_IF_ERROR(api, name_of(session, i, allocator, &raw), "name");
+    const std::string name = raw;
+    (void)ort::to_status(api, api.AllocatorFree(allocator, raw), "");
+    for (size_t s = 0; s < specs.size(); ++s) {
+      if (specs[s].name != name) continue;
+      ort::OrtTypeInfo* info = nullptr;
+      ORT_RETURN_IF_ERROR(api, type_of(session, i, &info), "type");
+      QAICKIT_RETURN_IF_ERROR(check_tensor(api, info, specs[s]));
+      found[s] = true;
+    }
+  }
+  for (size_t s = 0; s < specs.size(); ++s) {
+    if (found[s]) continue;
+    return Status(Code::kDataLoss, cat(kind, " '", specs[s].name,
+                                       "' of the network descriptor is not in the graph; compile "
+                                       "the QPC again"));
+  }
+  return {};
+}
+
+Result<Owned<ort::OrtSessionOptions>> session_options(const Api& api,
+                                                      const ProgramOptions& options) {
+  ort::OrtSessionOptions* raw = nullptr;
+  ORT_RETURN_IF_ERROR(api, api.CreateSessionOptions(&raw), "CreateSessionOptions");
+  Owned<ort::OrtSessionOptions> owned(raw, {api.ReleaseSessionOptions});
+  const int threads = static_cast<int>(options.threads_per_activation);
+  ORT_RETURN_IF_ERROR(api, api.SetSessionLogSeverityLevel(raw, ort::kLogError), "log level");
+  ORT_RETURN_IF_ERROR(api, api.SetSessionGraphOptimizationLevel(raw, ort::kOptimizeAll),
+                      "optimisation level");
+  ORT_RETURN_IF_ERROR(api, api.SetIntraOpNumThreads(raw, threads), "intra-op threads");
+  ORT_RETURN_IF_ERROR(api, api.SetInterOpNumThreads(raw, 1), "inter-op threads");
+  if (options.num_activations > 1) {
+    // Threads that spin for one activation's work would take the CPU from another's.
+    ORT_RETURN_IF_ERROR(
+        api, api.AddSessionConfigEntry(raw, "session.intra_op.allow_spinning", "0"), "spinning");
+  }
+  return owned;
+}
+
+class CpuDevice final : public Device {
+ public:
+  CpuDevice(const Api& api, int id)
+      : api_(api),
+        info_{"cpu", id,
+              cat("CPU (", allowed_cpus().size(), " cores), ONNX Runtime ", api.version)} {}
+
+  const DeviceInfo& info() const noexcept override { return info_; }
+
+  Result<std::shared_ptr<Program>> load(std::shared_ptr<const Qpc> qpc,
+                                        const ProgramOptions& options) override {
+    SettingsReader reader(options.settings);
+    QAICKIT_RETURN_IF_ERROR(reader.finish());
+    const auto model = qpc->find(kModelSegment);
+    if (!model || !qpc->manifest()) {
+      return Status(Code::kUnsupported,
+                    "the QPC has no host half (the ONNX graph), so it runs on a card only; compile "
+                    "the ONNX file with qaickit to add it");
+    }
+    QAICKIT_ASSIGN_OR_RETURN(const ort::OrtEnv* env, process_env(api_));
+    QAICKIT_ASSIGN_OR_RETURN(auto ort_options, session_options(api_, options));
+    ort::OrtSession* raw = nullptr;
+    ORT_RETURN_IF_ERROR(
+        api_,
+        api_.CreateSessionFromArray(env, model->data(), model->size(), ort_options.get(), &raw),
+        "loading the graph");
+    Owned<ort::OrtSession> session(raw, {api_.ReleaseSession});
+    const ProgramSpec& program = qpc->program();
+    QAICKIT_RETURN_IF_ERROR(check_tensors(api_, raw, "input", program.inputs,
+                                          api_.SessionGetInputCount, api_.SessionGetInputName,
+                                          api_.SessionGetInputTypeInfo));
+    QAICKIT_RETURN_IF_ERROR(check_tensors(api_, raw, "output", program.outputs,
+                                          api_.SessionGetOutputCount, api_.SessionGetOutputName,
+                                          api_.SessionGetOutputTypeInfo));
+    ort::OrtMemoryInfo* memory = nullptr;
+    ORT_RETURN_IF_ERROR(
+        api_, api_.CreateCpuMemoryInfo(ort::kDeviceAllocator, ort::kMemTypeDefault, &memory),
+        "memory info");
+    auto state = std::make_shared<CpuProgramState>(
+        CpuProgramState{api_, qpc, std::move(session), {memory, {api_.ReleaseMemoryInfo}}, {}, {}});
+    for (const TensorSpec& spec : program.inputs) state->input_names.push_back(spec.name.c_str());
+    for (const TensorSpec& spec : program.outputs) state->output_names.push_back(spec.name.c_str());
+    return std::shared_ptr<Program>(std::make_shared<CpuProgram>(std::move(state)));
+  }
+
+ private:
+  const Api& api_;
+  const DeviceInfo info_;
+};
+
+}  // namespace
+
+Result<std::vector<DeviceInfo>> enumerate_cpu() {
+  QAICKIT_ASSIGN_OR_RETURN(const Api* api, ort::load_api());
+  return std::vector<DeviceInfo>{CpuDevice(*api, 0).info()};
+}
+
+Result<std::shared_ptr<Device>> create_cpu(int id) {
+  if (id != 0) {
+    return Status(Code::kNotFound, cat("cpu device ", id, " does not exist; the only one is 0"));
+  }
+  QAICKIT_ASSIGN_OR_RETURN(const Api* api, ort::load_api());
+  return std::shared_ptr<Device>(std::make_shared<CpuDevice>(*api, id));
+}
+
+std::vector<std::pair<std::string, std::string>> cpu_details() {
+  const auto api = ort::load_api();
+  if (!api.ok()) return {};
+  return {{"ONNX Runtime", (*api)->version}, {"library", (*api)->path}};
+}
+
+}  // namespace qaickit

@@ -1,0 +1,120 @@
+#include "device/cpu/ort_api.h"
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <vector>
+
+#include "base/cat.h"
+#include "base/dynamic_library.h"
+#include "device/wheel_library.h"
+
+namespace qaickit::ort {
+namespace {
+
+struct ApiBase {
+  const void* const* (*GetApi)(uint32_t version);
+  const char* (*GetVersionString)();
+};
+
+constexpr const char* kOverride = "QAICKIT_ONNXRUNTIME_LIB";
+constexpr const char* kAdvice = "install it with: pip install onnxruntime";
+
+Result<Api> open_api() {
+  const std::vector<std::string> candidates = wheel_library_candidates(
+      kOverride, "onnxruntime/capi", "libonnxruntime.so",
+      {"libonnxruntime.so.1", "libonnxruntime.so"});
+  auto library = DynamicLibrary::open_first(candidates, "ONNX Runtime");
+  if (!library.ok()) {
+    return Status(Code::kUnavailable, cat(library.status().message(), "\n", kAdvice,
+                                          ", or name the library in ", kOverride));
+  }
+  const std::string& path = library->path();
+  using GetBase = const ApiBase* (*)();
+  auto get_base = reinterpret_cast<GetBase>(library->symbol("OrtGetApiBase"));
+  if (!get_base) {
+    return Status(Code::kUnavailable, cat(path, " is not ONNX Runtime: it has no OrtGetApiBase"));
+  }
+  const ApiBase* base = get_base();
+  const std::string version = base->GetVersionString();
+  // Below, GetApi prints a complaint of its own before it returns null; ask the version first.
+  unsigned major = 0;
+  unsigned minor = 0;
+  const bool parsed = std::sscanf(version.c_str(), "%u.%u", &major, &minor) == 2;
+  const bool new_enough = parsed && (major > 1 || minor >= kApiVersion);
+  const void* const* table = new_enough ? base->GetApi(kApiVersion) : nullptr;
+  if (!table) {
+    return Status(Code::kUnavailable, cat(path, " is ONNX Runtime ", version, "; 1.", kApiVersion,
+                                          " or later is needed: pip install -U onnxruntime"));
+  }
+  Api api;
+#define ORT_FUNCTION(slot, name, result, arguments) \
+  api.name = reinterpret_cast<result(*) arguments>(const_cast<void*>(table[slot]));
+#include "device/cpu/ort_functions.inc"
+#undef ORT_FUNCTION
+  api.version = version;
+  api.path = path;
+  return api;
+}
+
+// ONNX's TensorProto.DataType numbers are the C API's as well.
+struct TypeRow {
+  DType dtype;
+  int onnx;
+};
+constexpr std::array<TypeRow, 13> kTypes{{
+    {DType::kFloat32, 1},
+    {DType::kUInt8, 2},
+    {DType::kInt8, 3},
+    {DType::kUInt16, 4},
+    {DType::kInt16, 5},
+    {DType::kInt32, 6},
+    {DType::kInt64, 7},
+    {DType::kBool, 9},
+    {DType::kFloat16, 10},
+    {DType::kFloat64, 11},
+    {DType::kUInt32, 12},
+    {DType::kUInt64, 13},
+    {DType::kBFloat16, 16},
+}};
+
+}  // namespace
+
+Result<const Api*> load_api() {
+  // Leaked: inference threads may outlive static destruction. A failure is not kept, so that a
+  // directory added later gets its chance.
+  static std::mutex mutex;
+  static const Api* loaded = nullptr;
+  const std::lock_guard lock(mutex);
+  if (!loaded) {
+    auto api = open_api();
+    if (!api.ok()) return api.status();
+    loaded = new Api(std::move(api).value());
+  }
+  return loaded;
+}
+
+Status to_status(const Api& api, OrtStatus* status, const char* what) {
+  if (!status) return {};
+  Status ours(Code::kDeviceError, cat("ONNX Runtime: ", what, ": ", api.GetErrorMessage(status)));
+  api.ReleaseStatus(status);
+  return ours;
+}
+
+ONNXTensorElementDataType element_type(DType dtype) noexcept {
+  for (const TypeRow& row : kTypes) {
+    if (row.dtype == dtype) return static_cast<ONNXTensorElementDataType>(row.onnx);
+  }
+  return static_cast<ONNXTensorElementDataType>(0);
+}
+
+Result<DType> dtype_of(ONNXTensorElementDataType type) {
+  for (const TypeRow& row : kTypes) {
+    if (row.onnx == static_cast<int>(type)) return row.dtype;
+  }
+  return Status(Code::kUnsupported, cat("ONNX element type ", static_cast<int>(type),
+                                        " cannot be an input or output here"));
+}
+
+}  // namespace qaickit::ort

@@ -1,0 +1,41 @@
+#include "device/settings.h"
+
+#include <charconv>
+
+#include "base/cat.h"
+
+namespace qaickit {
+
+double SettingsReader::number(const char* name, double fallback, double min, double max) {
+  known_ += cat(known_.empty() ? "" : ", ", name);
+  const auto found = settings_.find(name);
+  if (found == settings_.end()) return fallback;
+  ++used_;
+  const std::string& text = found->second;
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool parsed = error == std::errc() && end == text.data() + text.size();
+  if (!parsed || !(value >= min && value <= max)) {
+    if (error_.ok()) {
+      error_ = Status(Code::kInvalidArgument, cat("device setting ", name, ": expected a number from ",
+                                                  min, " to ", max, ", got '", text, "'"));
+    }
+    return fallback;
+  }
+  return value;
+}
+
+Status SettingsReader::finish() const {
+  if (!error_.ok() || used_ == settings_.size()) return error_;
+  const std::string known = ", " + known_ + ",";
+  for (const auto& [name, value] : settings_) {
+    if (known.find(", " + name + ",") == std::string::npos) {
+      return Status(Code::kInvalidArgument,
+                    cat("unknown device setting '", name, "'; this backend knows ",
+                        known_.empty() ? "none" : known_));
+    }
+  }
+  return {};
+}
+
+}  // namespace qaickit

@@ -1,0 +1,114 @@
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+
+#include "base/cat.h"
+#include "loadgen/settings.h"
+#include "loadgen/sut.h"
+#include "loadgen.h"
+#include "qaickit/loadgen.h"
+#include "queue/event_count.h"
+
+namespace qaickit {
+namespace {
+
+// LoadGen's logger and controllers are process-wide.
+std::atomic<bool> test_in_progress{false};
+
+class LoadgenTestImpl final : public LoadgenTest {
+ public:
+  LoadgenTestImpl(Session& session, const LoadgenOptions& options)
+      : session_(session), options_(options), sut_(session, options.sut_name) {}
+
+  ~LoadgenTestImpl() override {
+    if (!ended_.load(std::memory_order_acquire)) abort();
+    if (thread_.joinable()) thread_.join();
+    if (started_) test_in_progress.store(false, std::memory_order_release);
+  }
+
+  Status init(std::string_view workload, std::vector<SampleArray> arrays) {
+    if (test_in_progress.exchange(true, std::memory_order_acquire)) {
+      return Status(Code::kFailedPrecondition,
+                    "a LoadGen test is already in progress in this process");
+    }
+    started_ = true;
+    if (access("audit.config", F_OK) == 0) {
+      return Status(Code::kFailedPrecondition,
+                    "audit.config in the current directory would change the test's settings; move "
+                    "it away, or run from another directory");
+    }
+    if (access(options_.output_dir.c_str(), W_OK | X_OK) != 0) {
+      return Status(errno == ENOENT ? Code::kNotFound : Code::kPermissionDenied,
+                    cat("output directory '", options_.output_dir, "': ", std::strerror(errno)));
+    }
+    QAICKIT_ASSIGN_OR_RETURN(
+        workload_, Workload::create(workload, session_.program(), std::move(arrays), sut_));
+    qsl_.emplace(*workload_, sut_, options_.qsl_name, options_.performance_sample_count);
+    QAICKIT_ASSIGN_OR_RETURN(settings_, make_test_settings(options_));
+    QAICKIT_RETURN_IF_ERROR(session_.start(*workload_, options_.batch));
+    thread_ = std::thread([this] { run(); });
+    return {};
+  }
+
+  bool wait_ms(uint64_t timeout_ms) override {
+    return ended_event_.await([&] { return ended_.load(std::memory_order_acquire); },
+                              timeout_ms * 1'000'000);
+  }
+  uint64_t samples_issued() const noexcept override { return sut_.issued(); }
+  uint64_t samples_done() const noexcept override {
+    const BatchStats stats = session_.stats();
+    return stats.samples_ok + stats.samples_failed;
+  }
+  void abort() noexcept override { sut_.abort(); }
+  Status result() const override {
+    if (!ended_.load(std::memory_order_acquire)) {
+      return Status(Code::kFailedPrecondition, "the test has not ended");
+    }
+    return sut_.failure();
+  }
+  BatchStats stats() const override { return session_.stats(); }
+
+ private:
+  void run() noexcept {
+    try {
+      mlperf::StartTest(&sut_, &*qsl_, settings_, make_log_settings(options_), "");
+    } catch (const TestAborted&) {
+      // Thrown by our own IssueQuery, after LoadGen's logs were closed.
+    } catch (const std::exception& error) {
+      sut_.note_failure(Status(Code::kInternal, cat("LoadGen: ", error.what())));
+    }
+    const Status stopped = session_.stop();
+    if (!stopped.ok()) sut_.note_failure(stopped);
+    // release: pairs with the acquire loads above.
+    ended_.store(true, std::memory_order_release);
+    ended_event_.notify_all();
+  }
+
+  Session& session_;
+  const LoadgenOptions options_;
+  Sut sut_;
+  std::unique_ptr<Workload> workload_;
+  std::optional<Qsl> qsl_;
+  mlperf::TestSettings settings_;
+  bool started_ = false;
+  std::atomic<bool> ended_{false};
+  EventCount ended_event_;
+  std::thread thread_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<LoadgenTest>> LoadgenTest::start(Session& session, std::string_view workload,
+                                                        std::vector<SampleArray> arrays,
+                                                        const LoadgenOptions& options) {
+  auto test = std::make_unique<LoadgenTestImpl>(session, options);
+  QAICKIT_RETURN_IF_ERROR(test->init(workload, std::move(arrays)));
+  return std::unique_ptr<LoadgenTest>(std::move(test));
+}
+
+}  // namespace qaickit

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "loadgen.h"
+#include "qaickit/session.h"
+#include "qaickit/workload.h"
+#include "query_sample_library.h"
+#include "system_under_test.h"
+
+namespace qaickit {
+
+// Leaves LoadGen's issue loop, which knows no other way out. AbortTest() came before it, so the
+// logs are written and closed.
+struct TestAborted {};
+
+// LoadGen's view of a session: queries in, completions out, one call for each batch.
+class Sut final : public mlperf::SystemUnderTest, public ResponseSink {
+ public:
+  Sut(Session& session, std::string name) : session_(session), name_(std::move(name)) {}
+
+  const std::string& Name() override { return name_; }
+  // On LoadGen's thread.
+  void IssueQuery(const std::vector<mlperf::QuerySample>& samples) override;
+  void FlushQueries() override { session_.flush(); }
+
+  Status prepare(uint32_t slots, uint32_t max_batch) override;
+  void respond(uint32_t slot, std::span<const Response> responses) noexcept override;
+  // A sample without an answer is completed all the same (empty), or LoadGen would wait for ever;
+  // the first reason is kept and makes the run a failure.
+  void fail(std::span<const Sample> samples, const Status& why) noexcept override;
+
+  // Ends the test at the next query; samples that wait are answered as cancelled. Any thread.
+  void abort() noexcept;
+  void note_failure(const Status& why) noexcept;
+  Status failure() const;
+  uint64_t issued() const noexcept { return issued_.load(std::memory_order_relaxed); }
+
+ private:
+  Session& session_;
+  const std::string name_;
+  uint32_t max_batch_ = 0;
+  std::vector<mlperf::QuerySampleResponse> responses_;  // max_batch for each slot
+  std::atomic<uint64_t> issued_{0};
+  std::atomic<bool> aborted_{false};
+  mutable std::mutex mutex_;  // failures only
+  Status failure_;
+};
+
+// LoadGen's view of a workload's samples.
+class Qsl final : public mlperf::QuerySampleLibrary {
+ public:
+  Qsl(Workload& workload, Sut& sut, std::string name, uint64_t performance_count);
+
+  const std::string& Name() override { return name_; }
+  size_t TotalSampleCount() override { return workload_.total_samples(); }
+  size_t PerformanceSampleCount() override { return performance_count_; }
+  void LoadSamplesToRam(const std::vector<mlperf::QuerySampleIndex>& samples) override;
+  void UnloadSamplesFromRam(const std::vector<mlperf::QuerySampleIndex>& samples) override;
+
+ private:
+  Workload& workload_;
+  Sut& sut_;
+  const std::string name_;
+  const size_t performance_count_;
+};
+
+}  // namespace qaickit

@@ -1,0 +1,139 @@
+"""Files of the caller: finding the model that a path means, and errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from qaickit.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    QaicKitError,
+    ResourceExhaustedError,
+)
+
+QPC_FILE_NAME = "programqpc.bin"
+ONNX_SUFFIX = ".onnx"
+_QPC_SUFFIXES = (".bin", ".qpc")
+_ACCEPTED = (
+    f"a {ONNX_SUFFIX} file, a QPC (.bin), a pattern such as '/path/*.bin' that matches one file, "
+    f"or a directory with {QPC_FILE_NAME}"
+)
+_MATCHES_SHOWN = 10
+
+_ERROR_OF_ERRNO: Mapping[int, type[QaicKitError]] = MappingProxyType(
+    {
+        errno.EACCES: PermissionDeniedError,
+        errno.EPERM: PermissionDeniedError,
+        errno.EROFS: PermissionDeniedError,
+        errno.ENOENT: NotFoundError,
+        errno.EISDIR: InvalidArgumentError,
+        errno.ENOTDIR: InvalidArgumentError,
+        errno.EEXIST: InvalidArgumentError,
+        errno.ENAMETOOLONG: InvalidArgumentError,
+        errno.ENOSPC: ResourceExhaustedError,
+        errno.EDQUOT: ResourceExhaustedError,
+        errno.ENOMEM: ResourceExhaustedError,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model that exists: `path` and whether it still has to be compiled."""
+
+    path: str
+    is_onnx: bool
+
+
+def error_from_os(error: OSError, doing: str) -> QaicKitError:
+    """Our error for one of the operating system's, to be raised `from` it.
+
+    `doing` says what was tried and names the path ("cannot read 'x.yaml'").
+    """
+    kind = _ERROR_OF_ERRNO.get(error.errno or 0, QaicKitError)
+    return kind(f"{doing}: {error.strerror or error}")
+
+
+def read_file(path: str, what: str) -> bytes:
+    """All bytes of `path`. Errors name it as `what` ("the ONNX model")."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise error_from_os(error, f"cannot read {what} '{path}'") from error
+
+
+def make_directory(path: str, what: str) -> None:
+    """Makes a directory with its parents; one that is there already is fine."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise error_from_os(error, f"cannot create {what} '{path}'") from error
+
+
+def locate_model(model_path: str | os.PathLike[str]) -> ModelFile:
+    """The one file that `model_path` means: an ONNX model or a QPC.
+
+    Accepts a `.onnx` file, a `.bin` file, a pattern that matches exactly one file, and a directory
+    that holds `programqpc.bin`. Errors: InvalidArgumentError (not a path, several matches, another
+    kind of file), NotFoundError.
+    """
+    path = _as_text(model_path)
+    # A name may contain brackets, so a file that is there wins over its reading as a pattern.
+    if not os.path.exists(path):
+        path = _only_match(path)
+    if os.path.isdir(path):
+        path = _qpc_in_directory(path)
+    suffix = Path(path).suffix.lower()
+    if suffix != ONNX_SUFFIX and suffix not in (*_QPC_SUFFIXES, ""):
+        raise InvalidArgumentError(
+            f"model_path '{path}': expected {_ACCEPTED}, got a {suffix} file"
+        )
+    return ModelFile(path=path, is_onnx=suffix == ONNX_SUFFIX)
+
+
+def _as_text(model_path: object) -> str:
+    if not isinstance(model_path, (str, os.PathLike)):
+        raise InvalidArgumentError(
+            f"model_path: expected {_ACCEPTED}, got {type(model_path).__name__}"
+        )
+    path = os.fspath(model_path)
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise InvalidArgumentError(f"model_path: expected {_ACCEPTED}, got {path!r}")
+    return path
+
+
+def _only_match(pattern: str) -> str:
+    if not glob.has_magic(pattern):
+        raise NotFoundError(f"model_path '{pattern}': no such file or directory")
+    matches = sorted(glob.glob(pattern))
+    if not matches:
+        raise NotFoundError(f"model_path '{pattern}': no file matches this pattern")
+    if len(matches) > 1:
+        raise InvalidArgumentError(
+            f"model_path '{pattern}': expected one match, got {len(matches)}: "
+            f"{_listed(matches)}; name one of them"
+        )
+    return matches[0]
+
+
+def _qpc_in_directory(directory: str) -> str:
+    path = os.path.join(directory, QPC_FILE_NAME)
+    if os.path.exists(path):
+        return path
+    others = sorted(glob.glob(os.path.join(glob.escape(directory), "*.bin")))
+    found = f"; it holds {_listed(others)}, name one of them" if others else ""
+    raise NotFoundError(f"model_path '{directory}': no {QPC_FILE_NAME} in this directory{found}")
+
+
+def _listed(paths: list[str]) -> str:
+    text = ", ".join(f"'{path}'" for path in paths[:_MATCHES_SHOWN])
+    left = len(paths) - _MATCHES_SHOWN
+    return f"{text} and {left} more" if left > 0 else text

@@ -1,0 +1,111 @@
+"""What ONNX Runtime makes of a model: whether it takes it, and the types of its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import onnx
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+from qaickit.compiler.shapes import Dim, TensorType
+from qaickit.errors import InvalidArgumentError, UnsupportedError
+
+_ERRORS_ONLY = 3
+_ELEM_TYPES: Mapping[str, int] = {
+    "tensor(float)": onnx.TensorProto.FLOAT,
+    "tensor(float16)": onnx.TensorProto.FLOAT16,
+    "tensor(bfloat16)": onnx.TensorProto.BFLOAT16,
+    "tensor(double)": onnx.TensorProto.DOUBLE,
+    "tensor(string)": onnx.TensorProto.STRING,
+    "tensor(bool)": onnx.TensorProto.BOOL,
+    **{
+        f"tensor({sign}int{bits})": getattr(onnx.TensorProto, f"{sign.upper()}INT{bits}")
+        for sign in ("", "u")
+        for bits in (8, 16, 32, 64)
+    },
+}
+
+
+def output_types(model: onnx.ModelProto, model_bytes: bytes) -> dict[str, TensorType]:
+    """Types of the outputs as ONNX Runtime infers them, which also shows that it takes the model.
+
+    Nothing when its CPU lacks a kernel: a card or another backend may still run the program.
+    Errors: UnsupportedError (IR or opset version too new), InvalidArgumentError (invalid graph).
+    """
+    try:
+        session = _load(model_bytes)
+    except state.NotImplemented:
+        return {}
+    except Exception as error:  # ONNX Runtime has a dozen classes without a base of their own
+        _refuse_versions(model)
+        raise InvalidArgumentError(f"onnxruntime refuses the graph: {_one_line(error)}") from error
+    return {
+        output.name: TensorType(
+            elem_type=_ELEM_TYPES.get(output.type, 0),
+            dims=_dims(output.shape, output.name),
+        )
+        for output in session.get_outputs()
+    }
+
+
+def _dims(shape: list[Any], tensor: str) -> tuple[Dim, ...] | None:
+    # ONNX Runtime's Python API says [] both for a scalar and when it knows nothing.
+    if not shape:
+        return None
+    return tuple(
+        dim if isinstance(dim, int) else str(dim or f"{tensor}:{axis}")
+        for axis, dim in enumerate(shape)
+    )
+
+
+def _load(model_bytes: bytes) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = 1
+    # The backend optimises for itself; here that would only cost time.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model_bytes, options, providers=["CPUExecutionProvider"])
+
+
+def _refuse_versions(model: onnx.ModelProto) -> None:
+    """Error: UnsupportedError when it is the version of the model that ONNX Runtime cannot take."""
+    where = f"onnxruntime {onnxruntime.__version__}"
+    limit = _newest(model.ir_version, lambda version: _probe(version, opset=8))
+    if limit != model.ir_version:
+        raise UnsupportedError(
+            f"its IR version is {model.ir_version}, {where} takes up to {limit}; save the model "
+            f"again with model.ir_version = {limit}, or install a newer onnxruntime"
+        )
+    opset = max((entry.version for entry in model.opset_import if not entry.domain), default=8)
+    limit = _newest(opset, lambda version: _probe(ir_version=8, opset=version))
+    if limit != opset:
+        raise UnsupportedError(
+            f"its opset is {opset}, {where} takes up to {limit}; convert it with onnx."
+            f"version_converter.convert_version(model, {limit}), or install a newer onnxruntime"
+        )
+
+
+def _newest(found: int, works: Any) -> int:
+    """The newest version up to `found` that works; `found` itself when none does."""
+    return next((version for version in range(found, 0, -1) if works(version)), found)
+
+
+def _probe(ir_version: int, opset: int) -> bool:
+    """True when ONNX Runtime takes a one-node model of these versions."""
+    scalar = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [])
+    result = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [])
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    graph = onnx.helper.make_graph([node], "probe", [scalar], [result])
+    probe = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
+    probe.ir_version = ir_version
+    try:
+        _load(probe.SerializeToString())
+    except Exception:  # the classes vary; any of them means no
+        return False
+    return True
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,25 @@
+"""MLPerf LoadGen around a model.
+
+`python -m qaickit.loadgen` runs a test with nothing but C++ in the timed path. For harnesses of
+one's own in Python there are thin adapters over the `mlperf_loadgen` module:
+
+    import mlperf_loadgen
+    from qaickit.loadgen import QSL, SUT, run_test
+
+    settings = mlperf_loadgen.TestSettings()
+    settings.scenario = mlperf_loadgen.TestScenario.Offline
+    settings.offline_expected_qps = 1000
+    with QSL({"image": images}) as qsl, SUT(session, qsl, batch_size=8) as sut:
+        run_test(sut, qsl, settings, "results")     # raises what went wrong in a sample
+        print(sut.stats())
+
+`session` is anything with `run(dict) -> dict`, such as `qaic.Session`.
+"""
+
+from __future__ import annotations
+
+from qaickit.loadgen.python_harness import run_test
+from qaickit.loadgen.qsl import QSL
+from qaickit.loadgen.sut import SUT, Responder, Runs, classification, raw
+
+__all__ = ["QSL", "SUT", "Responder", "Runs", "classification", "raw", "run_test"]

@@ -1,0 +1,397 @@
+"""`Session`: a model on its devices, with the interface of the vendor's `qaic.Session`."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import threading
+import warnings
+import weakref
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qaickit import _core, options
+from qaickit._core import DeviceDict, QpcDict, TensorDict
+from qaickit._files import ModelFile, locate_model
+from qaickit.errors import (
+    ClosedError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    UnsupportedError,
+)
+
+Array = npt.NDArray[Any]
+
+DEFAULT_NUM_INFERENCES = 40
+# What the vendor's programs pass; to us it means "the default".
+_VENDOR_BACKEND = "aic"
+_RANDOM_SEED = 0
+
+
+class ShapeDict(dict[str, tuple[tuple[int, ...], np.dtype[Any]]]):
+    """Name -> (shape, dtype), in binding order. Calling it returns it.
+
+    The vendor documents `session.model_input_shape_dict()`, and public programs also write
+    `session.model_input_shape_dict["x"]`; both work.
+    """
+
+    def __call__(self) -> ShapeDict:
+        return self
+
+
+class Session:
+    """A model, ready to run on a card, a CPU or a GPU.
+
+        sess = qaic.Session("model.onnx", onnx_define_symbol={"batch": 1})
+        shape, dtype = sess.model_input_shape_dict["x"]
+        outputs = sess.run({"x": np.zeros(shape, dtype)})
+
+    `model_path` is a `.onnx` file, which is compiled into `output_dir` or into a cache; a QPC
+    (`.bin`); a pattern that matches one such file; or a directory with `programqpc.bin`. Keyword
+    arguments are the options of `qaickit.options`, also read from the YAML file `options_path`,
+    where keyword arguments win. Options of the compiler have no effect on a QPC.
+
+    Construction opens or compiles the model; devices are taken by `setup()`, or by the first call
+    that needs them. Without `backend` a card is used if one is there, else the CPU; with it nothing
+    else is tried. `describe()` tells what the session runs on.
+
+    All methods may be called from several threads at once; `run` computes in parallel on all
+    activations and does not hold the GIL. A call that races with `reset` or `close` may raise
+    ClosedError. After a fork, a child cannot use what its parent set up; see `reset`.
+
+    Errors: InvalidArgumentError (a ValueError: options, path, symbols), NotFoundError,
+    PermissionDeniedError, DataLossError (damaged or foreign file), UnsupportedError (an option or a
+    model that cannot be served here, with the reason). All derive from `qaickit.QaicKitError`.
+    """
+
+    def __init__(self, model_path: str | os.PathLike[str], **kwargs: Any) -> None:
+        model = locate_model(model_path)
+        self._options = options.resolve(kwargs)
+        self._options.refuse(compiling=model.is_onnx)
+        for text in self._options.warnings(compiling=model.is_onnx):
+            warnings.warn(text, options.OptionWarning, stacklevel=2)
+        self._model_path = model.path
+        self._qpc = _open(model, self._options)
+        self._inputs = _shapes_of(self._qpc["program"]["inputs"], "input")
+        self._outputs = _shapes_of(self._qpc["program"]["outputs"], "output")
+        self._lock = threading.Lock()
+        self._native: _core.Session | None = None
+        self._finalizer: weakref.finalize[..., Any] | None = None
+        self._closed = False
+        self._forked_from: int | None = None
+
+    # --- what is in the model
+
+    @property
+    def model_input_shape_dict(self) -> ShapeDict:
+        """Input name -> (shape as a tuple of int, numpy dtype), in binding order."""
+        return self._inputs
+
+    @property
+    def model_output_shape_dict(self) -> ShapeDict:
+        """Output name -> (shape as a tuple of int, numpy dtype), in binding order."""
+        return self._outputs
+
+    # --- running
+
+    def setup(self) -> None:
+        """Loads and activates the program on its devices; nothing when that is done already.
+
+        Errors: ClosedError, UnavailableError (no such device here), ResourceExhaustedError (too
+        many activations), UnsupportedError (the QPC lacks the half for this kind of device).
+        """
+        self._ready()
+
+    def run(self, input_dict: Mapping[str, Array]) -> dict[str, Array]:
+        """One inference: input name -> array in, output name -> array out.
+
+        Arrays must have exactly the shapes and dtypes of `model_input_shape_dict`. One that is
+        C-contiguous is read in place, without a copy. Outputs are new, C-contiguous, with the
+        shapes and dtypes of `model_output_shape_dict`.
+
+        Errors: InvalidArgumentError names the input, what was expected, what came and what to do;
+        ClosedError; DeviceError.
+        """
+        return self._ready().run(input_dict)
+
+    def run_benchmark(
+        self,
+        num_inferences: int | str | None = None,
+        inf_time: float | str | None = None,
+        input_dict: Mapping[str, Array] | None = None,
+    ) -> tuple[int, float, float, int]:
+        """Runs the model over and over natively, on all activations at once.
+
+        `num_inferences` (40 if neither is given) or `inf_time` in seconds, not both; text with a
+        number is accepted. `input_dict` as in `run`; not given: random values, always the same.
+
+        Returns `(inf_completed, inf_rate, inf_time, batch_size)`: inferences that were run, how
+        many of them a second, the seconds that it took, and the samples in each, so that
+        `inf_rate * batch_size` is samples a second.
+        """
+        inferences, seconds = _benchmark_length(num_inferences, inf_time)
+        inputs = _random_inputs(self._inputs) if input_dict is None else input_dict
+        completed, elapsed = self._ready().benchmark(inferences, seconds, inputs)
+        rate = completed / elapsed if elapsed > 0 else 0.0
+        return completed, rate, elapsed, self._qpc["program"]["batch_size"]
+
+    def reset(self) -> None:
+        """Releases the devices. The next run, or `setup`, takes them again.
+
+        In a child process after a fork it lets go of what belongs to the parent, so that the child
+        can set up devices of its own.
+        """
+        with self._lock:
+            self._refuse_closed()
+            self._forked_from = None
+            self._release(wait=True)
+
+    def close(self) -> None:
+        """Releases the devices for good. Calling it again does nothing."""
+        with self._lock:
+            self._closed = True
+            self._release(wait=True)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- options
+
+    def backend_options(self) -> dict[str, Any]:
+        """The options that can be changed later, with their values: `dev_id` and others."""
+        return self._options.changeable()
+
+    def update_backend_options(self, **kwargs: Any) -> None:
+        """Changes `num_activations`, `dev_id` or `set_size`.
+
+        Takes effect when the devices are set up next; if they are now, they are let go as soon as
+        the runs in progress end, and the next run sets them up anew.
+
+        Error: InvalidArgumentError (not changeable, or a bad value); then nothing has changed.
+        """
+        with self._lock:
+            self._refuse_closed()
+            self._options = self._options.updated(kwargs)
+            # Not closed: runs that other threads have begun hold it, and end well.
+            self._release(wait=False)
+
+    # --- telling
+
+    @property
+    def backend(self) -> str | None:
+        """The kind of device that the session runs on ("cpu"); None while it is not set up."""
+        native = self._native
+        return None if native is None else native.backend
+
+    @property
+    def devices(self) -> list[DeviceDict]:
+        """The devices in use, as dicts of backend, id and name; empty while not set up."""
+        native = self._native
+        return [] if native is None else native.devices
+
+    @property
+    def precision(self) -> str | None:
+        """The precision that the device really computes in ("fp32"); None while not set up."""
+        native = self._native
+        return None if native is None else native.precision
+
+    @property
+    def qpc_path(self) -> str:
+        """The QPC file: the one given, or the one that was compiled."""
+        return self._qpc["path"]
+
+    def describe(self) -> str:
+        """What the session is and what it runs on, in a few lines for people."""
+        program = self._qpc["program"]
+        lines = [
+            f"model: {self._model_path}",
+            f"program: {program['name']}, batch size {program['batch_size']}, {self.qpc_path}",
+            f"runs on: {self._where()}",
+            *(f"input: {_spec_text(name, spec)}" for name, spec in self._inputs.items()),
+            *(f"output: {_spec_text(name, spec)}" for name, spec in self._outputs.items()),
+        ]
+        manifest = self._qpc["manifest"]
+        if manifest is not None and manifest["random_weights"]:
+            lines.append("weights: random, for measuring speed only; outputs mean nothing")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<qaic.Session '{self._qpc['program']['name']}' on {self._where()}>"
+
+    def _where(self) -> str:
+        native = self._native
+        if native is None:
+            return "nothing: closed" if self._closed else "nothing yet: not set up"
+        names = ", ".join(f"{d['backend']}:{d['id']} {d['name']}" for d in native.devices)
+        activations = self._options["num_activations"]
+        plural = "" if activations == 1 else "s"
+        return f"{names}; {native.precision}, {activations} activation{plural} each"
+
+    # --- the native session
+
+    def _ready(self) -> _core.Session:
+        """The native session, set up now if need be."""
+        with self._lock:
+            self._refuse_closed()
+            self._refuse_forked()
+            if self._native is None:
+                self._acquire()
+            assert self._native is not None
+            return self._native
+
+    def _acquire(self) -> None:
+        """Sets up the native session. The lock is held."""
+        backend = self._options["backend"] or ""
+        native = _core.Session(
+            self._qpc["path"],
+            backend="" if backend == _VENDOR_BACKEND else backend,
+            device_ids=self._options.device_ids(),
+            num_activations=self._options["num_activations"],
+            set_size=self._options["set_size"],
+            threads_per_activation=self._options["threads_per_activation"],
+            device_settings=dict(self._options["device_settings"]),
+        )
+        if native.program != self._qpc["program"]:
+            native.close()
+            raise FailedPreconditionError(
+                f"'{self._qpc['path']}' has changed since this session was made; make a new one"
+            )
+        _set_up.add(self)
+        self._native = native
+        self._finalizer = weakref.finalize(self, native.close)
+        # The hot path: calling sess.run() finds the native method without passing through ours. A
+        # subclass that overrides run() keeps its own.
+        if type(self).run is Session.run:
+            self.__dict__["run"] = native.run
+
+    def _release(self, *, wait: bool) -> None:
+        """Lets go of the native session, if there is one. The lock is held."""
+        native = self._drop()
+        if native is not None and wait:
+            native.close()
+
+    def _drop(self) -> _core.Session | None:
+        native, self._native = self._native, None
+        self.__dict__.pop("run", None)
+        _set_up.discard(self)
+        if self._finalizer is not None:
+            self._finalizer.detach()
+            self._finalizer = None
+        return native
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise ClosedError(
+                f"the session of '{self._model_path}' is closed; make a new one, or call reset() "
+                "instead of close() where it is to be used again"
+            )
+
+    def _refuse_forked(self) -> None:
+        if self._forked_from is not None:
+            raise FailedPreconditionError(
+                f"this session was set up in process {self._forked_from}, and devices do not "
+                f"survive the fork to process {os.getpid()}; make the session in the child, call "
+                "its reset() there first, or start children with multiprocessing's 'spawn'"
+            )
+
+    def _disown(self) -> None:
+        """In a child process after a fork: forgets the native session without touching it."""
+        self._lock = threading.Lock()  # another thread may have held it, and is not here
+        native = self._drop()
+        # Its destructor would wait for threads that did not come along, so it must never run.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(native))
+        self._forked_from = os.getppid()
+
+
+_set_up: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def _disown_all() -> None:
+    for session in list(_set_up):
+        session._disown()
+
+
+os.register_at_fork(after_in_child=_disown_all)
+
+
+def _open(model: ModelFile, chosen: options.Options) -> QpcDict:
+    """Reads the QPC, compiling it first where the model is ONNX."""
+    if not model.is_onnx:
+        return _core.read_qpc(model.path)
+    from qaickit.compiler import compile_for  # what a session on a QPC does not need
+
+    return compile_for(model.path, chosen)
+
+
+def _shapes_of(tensors: list[TensorDict], side: str) -> ShapeDict:
+    shapes = ShapeDict()
+    for tensor in tensors:
+        try:
+            dtype = np.dtype(tensor["dtype"])
+        except TypeError as error:
+            raise UnsupportedError(
+                f"{side} '{tensor['name']}' is {tensor['dtype']}, which numpy does not have; "
+                "compile the model with that tensor cast to float32 or float16"
+            ) from error
+        shapes[tensor["name"]] = (tuple(tensor["dims"]), dtype)
+    return shapes
+
+
+def _spec_text(name: str, spec: tuple[tuple[int, ...], np.dtype[Any]]) -> str:
+    shape, dtype = spec
+    return f"{name} {dtype} {list(shape)}"
+
+
+def _benchmark_length(
+    num_inferences: int | str | None, inf_time: float | str | None
+) -> tuple[int, float]:
+    """(inferences, 0) or (0, seconds)."""
+    if num_inferences is not None and inf_time is not None:
+        raise InvalidArgumentError(
+            f"num_inferences ({num_inferences!r}) and inf_time ({inf_time!r}) exclude each other; "
+            "give one of them"
+        )
+    if inf_time is not None:
+        return 0, _positive(options.FLOAT, "inf_time", "a positive number of seconds", inf_time)
+    if num_inferences is None:
+        return DEFAULT_NUM_INFERENCES, 0.0
+    return _positive(options.INT, "num_inferences", "an integer of at least 1", num_inferences), 0.0
+
+
+def _positive(kind: options.Kind, name: str, expects: str, value: object) -> Any:
+    try:
+        number = kind.convert(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not number > 0:
+        raise InvalidArgumentError(
+            f"{name}: expected {expects}, got {value!r} ({type(value).__name__})"
+        )
+    return number
+
+
+def _random_inputs(shapes: ShapeDict) -> dict[str, Array]:
+    """Seeded values for each input: floats of a normal distribution, integers 0 or 1.
+
+    Integers are small because they are often indices, of tokens or classes, which must exist.
+    """
+    generator = np.random.default_rng(_RANDOM_SEED)
+    inputs: dict[str, Array] = {}
+    for name, (shape, dtype) in shapes.items():
+        is_float = np.issubdtype(dtype, np.floating)
+        values = generator.standard_normal(shape) if is_float else generator.integers(0, 2, shape)
+        inputs[name] = np.asarray(values, dtype=dtype)
+    return inputs
