@@ -10,13 +10,12 @@ import warnings
 import weakref
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from qaickit import _core, options
-from qaickit._core import DeviceDict, QpcDict, TensorDict
 from qaickit._files import ModelFile, locate_model
 from qaickit.errors import (
     ClosedError,
@@ -25,7 +24,11 @@ from qaickit.errors import (
     UnsupportedError,
 )
 
+if TYPE_CHECKING:
+    from qaickit._core import DeviceDict, QpcDict, TensorDict
+
 Array = npt.NDArray[Any]
+SessionT = TypeVar("SessionT", bound="Session")
 
 DEFAULT_NUM_INFERENCES = 40
 # What the vendor's programs pass; to us it means "the default".
@@ -157,7 +160,7 @@ class Session:
             self._closed = True
             self._release(wait=True)
 
-    def __enter__(self) -> Session:
+    def __enter__(self: SessionT) -> SessionT:
         return self
 
     def __exit__(

@@ -33,7 +33,9 @@ def specs(tensors: list[Any]) -> dict[str, tuple[str, list[int]]]:
 
 
 def compiled_model(qpc_path: Path) -> onnx.ModelProto:
-    return onnx.ModelProto.FromString(_core.qpc_segment(str(qpc_path), "qaickit.model.onnx"))
+    model = onnx.ModelProto()
+    model.ParseFromString(_core.qpc_segment(str(qpc_path), "qaickit.model.onnx"))
+    return model
 
 
 def identity(dtype: int = FLOAT, dims: Any = (1,), **kwargs: Any) -> dict[str, Any]:

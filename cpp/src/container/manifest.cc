@@ -146,8 +146,9 @@ Result<ManifestRecord> decode_manifest(Bytes segment) {
                       ", manifest format ", message.format_version(), "; this one knows ",
                       kManifestVersion, "): update qaickit or compile the model again"));
   }
-  if (message.format_version() == 0)
+  if (message.format_version() == 0) {
     return damaged(cat(kManifestSegment, ": has no format version"));
+  }
 
   ManifestRecord record;
   record.manifest.format_version = message.format_version();

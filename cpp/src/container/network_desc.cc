@@ -1,5 +1,6 @@
 #include "container/network_desc.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -194,11 +195,9 @@ Result<TensorSpec> read_binding(const pb::IOBinding& binding, pb::direction side
   spec.scale = io.qscale() != 0.0f ? io.qscale() : 1.0f;
   spec.offset = io.qoffset();
   if (const auto fault = fault_of(spec)) return damaged(cat(where, " ", *fault));
-  if (zero_dims == ZeroDims::kRefuse) {
-    for (const int64_t dim : spec.dims) {
-      if (dim == 0)
-        return damaged(cat(where, " has a zero in its dims ", dims_to_string(spec.dims)));
-    }
+  const bool has_zero = std::ranges::find(spec.dims, 0) != spec.dims.end();
+  if (has_zero && zero_dims == ZeroDims::kRefuse) {
+    return damaged(cat(where, " has a zero in its dims ", dims_to_string(spec.dims)));
   }
   return spec;
 }

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from qaickit._core import QpcDict, read_qpc
+from qaickit._core import read_qpc
 from qaickit._files import QPC_FILE_NAME
 from qaickit.compiler.cache import cached_qpc_path, explain_cache_errors
 from qaickit.compiler.report import CompileReport, CompileSettings, PassReport
@@ -20,6 +20,7 @@ from qaickit.errors import DataLossError, NotFoundError
 from qaickit.options import Options
 
 if TYPE_CHECKING:
+    from qaickit._core import QpcDict
     from qaickit.compiler.pipeline import Built
 
 __all__ = [

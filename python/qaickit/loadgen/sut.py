@@ -42,9 +42,13 @@ argument says how many, padding included). The bytes of a row are that sample's 
 
 
 def classification(outputs: Mapping[str, Array], batch_size: int) -> Array:
-    """Respond with the index of the largest element of the first output, as float32."""
+    """Respond with the class as float32: the index of the largest element of the first output.
+
+    An output with one element a sample is a class already, as a graph has it that ends in ArgMax.
+    """
     scores = next(iter(outputs.values())).reshape(batch_size, -1)
-    labels: Array = scores.argmax(axis=1).astype(np.float32)
+    classes = scores.argmax(axis=1) if scores.shape[1] > 1 else scores[:, 0].clip(min=0)
+    labels: Array = classes.astype(np.float32)
     return labels
 
 

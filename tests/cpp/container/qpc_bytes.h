@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -160,7 +161,30 @@ inline Result<std::shared_ptr<const Qpc>> open_bytes(ByteVector bytes) {
   return Qpc::from_bytes(std::move(bytes), "test.bin");
 }
 
+inline void describe_specs(const std::vector<TensorSpec>& specs, std::ostream& out) {
+  for (const TensorSpec& spec : specs) {
+    out << "  " << spec.name << ' ' << dtype_name(spec.dtype) << ' ' << dims_to_string(spec.dims)
+        << ' ' << spec.scale << ' ' << spec.offset << '\n';
+  }
+}
+
 // All that an opened file says, as one text, so that two files can be compared.
-std::string describe(const Qpc& qpc);
+inline std::string describe(const Qpc& qpc) {
+  std::ostringstream out;
+  const ProgramSpec& program = qpc.program();
+  out << program.name << ' ' << program.num_cores << ' ' << program.batch_size << "\ninputs\n";
+  describe_specs(program.inputs, out);
+  out << "outputs\n";
+  describe_specs(program.outputs, out);
+  if (const auto manifest = qpc.manifest()) {
+    out << manifest->format_version << ' ' << manifest->producer << ' ' << manifest->precision
+        << ' ' << manifest->random_weights << '\n';
+    for (const auto& [key, value] : manifest->options) out << key << '=' << value << '\n';
+  }
+  for (const SegmentView& segment : qpc.segments()) {
+    out << segment.name << ' ' << segment.offset << ' ' << as_text(segment.data) << '\n';
+  }
+  return out.str();
+}
 
 }  // namespace qaickit::test

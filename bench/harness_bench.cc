@@ -1,0 +1,147 @@
+// One LoadGen run over a device that computes nothing, through qaickit's harness or through the
+// least SUT there can be: one that completes every query inline, on LoadGen's own thread, in
+// completions of the same size. bench/harness.py runs the two in turn and prints ratios.
+//
+//   harness_bench inline|qaickit singlestream|server|offline BATCH ACTIVATIONS SAMPLES QPS OUTPUT_DIR
+//
+// LoadGen's log in OUTPUT_DIR has the result; trace is off on both sides.
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "loadgen.h"
+#include "loadgen/settings.h"
+#include "qaickit/loadgen.h"
+#include "query_sample_library.h"
+#include "system_under_test.h"
+
+namespace {
+
+using namespace qaickit;
+
+constexpr uint64_t kDataSet = 1024;
+constexpr size_t kInputElements = 16;
+
+class InlineSut final : public mlperf::SystemUnderTest {
+ public:
+  explicit InlineSut(size_t batch) : responses_(batch) {}
+  const std::string& Name() override { return name_; }
+  void IssueQuery(const std::vector<mlperf::QuerySample>& samples) override {
+    for (size_t at = 0; at < samples.size();) {
+      size_t n = 0;
+      for (; n < responses_.size() && at < samples.size(); ++n, ++at) {
+        responses_[n].id = samples[at].id;
+        responses_[n].data = reinterpret_cast<uintptr_t>(&answer_);
+        responses_[n].size = sizeof answer_;
+      }
+      mlperf::QuerySamplesComplete(responses_.data(), n);
+    }
+  }
+  void FlushQueries() override {}
+
+ private:
+  const std::string name_ = "inline";
+  const float answer_ = 0;
+  std::vector<mlperf::QuerySampleResponse> responses_;
+};
+
+class EmptyQsl final : public mlperf::QuerySampleLibrary {
+ public:
+  const std::string& Name() override { return name_; }
+  size_t TotalSampleCount() override { return kDataSet; }
+  size_t PerformanceSampleCount() override { return kDataSet; }
+  void LoadSamplesToRam(const std::vector<size_t>&) override {}
+  void UnloadSamplesFromRam(const std::vector<size_t>&) override {}
+
+ private:
+  const std::string name_ = "empty";
+};
+
+template <class T>
+T or_die(Result<T> result) {
+  if (!result.ok()) {
+    std::fprintf(stderr, "harness_bench: %s\n", result.status().to_string().c_str());
+    std::exit(1);
+  }
+  return std::move(result).value();
+}
+
+std::unique_ptr<Session> null_session(int64_t batch, uint32_t activations) {
+  QpcContent content;
+  content.program = {"null",
+                     {{"x", DType::kFloat32, {batch, kInputElements}}},
+                     {{"y", DType::kFloat32, {batch, 1}}},
+                     1,
+                     static_cast<int32_t>(batch)};
+  content.manifest.producer = "harness_bench";
+  content.manifest.precision = "fp32";
+  const std::byte no_graph{};  // the null device does not look at it
+  content.onnx_model = {&no_graph, 1};
+  auto qpc = or_die(Qpc::from_bytes(or_die(build_qpc(content)), "null.bin"));
+  SessionOptions options;
+  options.backend = "null";
+  options.num_activations = activations;
+  return or_die(Session::open(std::move(qpc), options));
+}
+
+LoadgenOptions make_options(const std::string& scenario, uint64_t samples, double qps,
+                            const std::string& output_dir) {
+  LoadgenOptions o;
+  o.output_dir = output_dir;
+  o.target_qps = qps;
+  o.min_query_count = scenario == "offline" ? 1 : samples;
+  if (scenario == "offline") {
+    // LoadGen issues 1.1 * min_duration * target_qps samples.
+    o.scenario = Scenario::kOffline;
+    o.min_duration_ms = 1000;
+    o.target_qps = static_cast<double>(samples) / 1.1;
+  } else if (scenario == "server") {
+    o.scenario = Scenario::kServer;
+    o.target_latency_ns = 1'000'000;
+    o.min_duration_ms = 1;
+  } else {
+    o.scenario = Scenario::kSingleStream;
+    o.target_latency_ns = 1'000;
+    o.min_duration_ms = 1;
+    o.batch.caller_runs = CallerRuns::kIfIdle;
+  }
+  return o;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 8) {
+    std::fprintf(stderr,
+                 "usage: harness_bench inline|qaickit singlestream|server|offline BATCH "
+                 "ACTIVATIONS SAMPLES QPS OUTPUT_DIR\n");
+    return 2;
+  }
+  const std::string sut = argv[1];
+  const std::string scenario = argv[2];
+  const int batch = std::atoi(argv[3]);
+  const int activations = std::atoi(argv[4]);
+  const auto options = make_options(scenario, std::strtoull(argv[5], nullptr, 10),
+                                    std::strtod(argv[6], nullptr), argv[7]);
+  if (sut == "inline") {
+    InlineSut inline_sut(static_cast<size_t>(batch));
+    EmptyQsl qsl;
+    mlperf::StartTest(&inline_sut, &qsl, or_die(make_test_settings(options)),
+                      make_log_settings(options), "");
+    return 0;
+  }
+  auto session = null_session(batch, static_cast<uint32_t>(activations));
+  const std::vector<float> samples(kDataSet * kInputElements, 1.0f);
+  auto test = or_die(LoadgenTest::start(
+      *session, "raw", {{samples.data(), samples.size() * sizeof(float)}}, options));
+  while (!test->wait_ms(1000)) {
+  }
+  if (const Status result = test->result(); !result.ok()) {
+    std::fprintf(stderr, "harness_bench: %s\n", result.to_string().c_str());
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,253 @@
+"""Looks into a QPC: ``python -m qaickit.qpc info|verify|extract FILE``.
+
+Exit codes: 0 all is well, 1 the file is bad or something could not be read or written,
+2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from qaickit import _core
+from qaickit._files import QPC_FILE_NAME, error_from_os, make_directory
+from qaickit.errors import InvalidArgumentError, NotFoundError, QaicKitError
+
+if TYPE_CHECKING:
+    from qaickit._core import ProgramDict, QpcDict, SegmentDict
+
+__all__ = ["main"]
+
+PROG = "qaickit.qpc"
+PIPE_WIDTH = 160
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the tool and returns its exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except (QaicKitError, OSError) as error:
+        print(f"{PROG}: error: {_printable(str(error))}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=PROG, description="Look into a QPC file.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    info = commands.add_parser("info", help="show the program, its tensors and the segments")
+    info.set_defaults(run=_info)
+    verify = commands.add_parser("verify", help="check the structure and every digest")
+    verify.set_defaults(run=_verify)
+    for command in (info, verify):
+        command.add_argument("--json", action="store_true", help="print JSON")
+
+    extract = commands.add_parser("extract", help="write segments to files")
+    extract.set_defaults(run=_extract)
+    extract.add_argument(
+        "--segment",
+        action="append",
+        metavar="NAME",
+        help="only this segment (may be repeated); default: all",
+    )
+    extract.add_argument("--output-dir", default=".", metavar="DIR", help="default: here")
+    extract.add_argument("--force", action="store_true", help="overwrite files")
+
+    for command in (info, verify, extract):
+        command.add_argument(
+            "file", metavar="FILE", help=f"a QPC, or a directory that holds {QPC_FILE_NAME}"
+        )
+    return parser
+
+
+def _resolve(path: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(f"{path!r}: is not UTF-8; rename the file") from None
+    if not os.path.isdir(path):
+        return path
+    inside = os.path.join(path, QPC_FILE_NAME)
+    if not os.path.exists(inside):
+        raise NotFoundError(f"{path}: is a directory without {QPC_FILE_NAME}")
+    return inside
+
+
+def _printable(text: str) -> str:
+    """Names come from the file: nothing in them may steer the terminal."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def _cell(value: object) -> Text:
+    return Text(_printable(str(value)).replace("\n", "\\n"), overflow="fold")
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def _info(args: argparse.Namespace) -> int:
+    info = _core.read_qpc(_resolve(args.file))
+    if args.json:
+        _print_json(info)
+        return 0
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+    console.print(_summary(info))
+    console.print(_tensor_table(info["program"]))
+    console.print(_segment_table(info["segments"]))
+    return 0
+
+
+def _summary(info: QpcDict) -> Table:
+    program = info["program"]
+    manifest = info["manifest"]
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row("file", _cell(f"{info['path']} ({info['file_bytes']:,} bytes)"))
+    grid.add_row("program", _cell(program["name"] or "(no name)"))
+    grid.add_row("cores", _cell(program["num_cores"]))
+    grid.add_row("batch size", _cell(program["batch_size"]))
+    grid.add_row("card half", "yes" if info["has_card_half"] else "no")
+    grid.add_row("host half", "yes" if info["has_host_half"] else "no")
+    if manifest is not None:
+        grid.add_row("compiled by", _cell(manifest["producer"] or "(not said)"))
+        grid.add_row("precision", _cell(manifest["precision"] or "(not said)"))
+        for name, value in sorted(manifest["options"].items()):
+            grid.add_row("option", _cell(f"{name}={value}"))
+        if manifest["random_weights"]:
+            grid.add_row("weights", "random: the answers mean nothing")
+    return grid
+
+
+def _tensor_table(program: ProgramDict) -> Table:
+    table = Table(title="Inputs and outputs", title_justify="left")
+    for heading in ("", "name", "dtype", "dims"):
+        table.add_column(heading)
+    for heading in ("bytes", "scale", "offset"):
+        table.add_column(heading, justify="right")
+    for side, tensors in (("input", program["inputs"]), ("output", program["outputs"])):
+        for tensor in tensors:
+            table.add_row(
+                side,
+                _cell(tensor["name"]),
+                _cell(tensor["dtype"]),
+                _cell(list(tensor["dims"])),
+                _cell(f"{tensor['bytes']:,}"),
+                _cell(f"{tensor['scale']:g}"),
+                _cell(tensor["offset"]),
+            )
+    return table
+
+
+def _segment_table(segments: Iterable[SegmentDict]) -> Table:
+    table = Table(title="Segments", title_justify="left")
+    table.add_column("name")
+    table.add_column("bytes", justify="right")
+    table.add_column("SHA-256")
+    for segment in segments:
+        table.add_row(
+            _cell(segment["name"]),
+            _cell(f"{segment['bytes']:,}"),
+            _cell(segment["sha256"][:16] + "..."),
+        )
+    return table
+
+
+def _verify(args: argparse.Namespace) -> int:
+    # Opening a file checks all there is to check.
+    try:
+        info = _core.read_qpc(_resolve(args.file))
+    except QaicKitError as error:
+        if args.json:
+            _print_json({"path": args.file, "ok": False, "error": str(error)})
+        raise
+    result = {
+        "path": info["path"],
+        "ok": True,
+        "file_bytes": info["file_bytes"],
+        "segments": len(info["segments"]),
+        "has_host_half": info["has_host_half"],
+        "has_card_half": info["has_card_half"],
+        "digests_checked": info["has_host_half"],
+    }
+    if args.json:
+        _print_json(result)
+    elif result["digests_checked"]:
+        print(f"{_printable(info['path'])}: ok, all {result['segments']} segments are intact")
+    else:
+        print(
+            f"{_printable(info['path'])}: ok, the structure is sound; "
+            "without a host half there are no digests to check"
+        )
+    return 0
+
+
+def _extract(args: argparse.Namespace) -> int:
+    path = _resolve(args.file)
+    present = [segment["name"] for segment in _core.read_qpc(path)["segments"]]
+    names = list(dict.fromkeys(args.segment or present))
+    for name in names:
+        if name not in present:
+            have = ", ".join(map(repr, present))
+            raise NotFoundError(f"{path}: has no segment {name!r}; it has {have}")
+    targets = {name: _target(args.output_dir, name) for name in names}
+    if not args.force:
+        for target in targets.values():
+            if os.path.lexists(target):
+                raise InvalidArgumentError(
+                    f"{target}: exists already; give --force to overwrite it"
+                )
+    make_directory(args.output_dir, "the output directory")
+    for name, target in targets.items():
+        data = _core.qpc_segment(path, name)
+        _write_atomically(target, data)
+        print(f"{_printable(str(target))} ({len(data):,} bytes)")
+    return 0
+
+
+def _target(directory: str, name: str) -> Path:
+    """Where a segment goes; a name from the file must not lead out of the directory."""
+    if name in ("", ".", "..") or any(c in name for c in "/\\\0"):
+        raise InvalidArgumentError(
+            f"segment {name!r} cannot be a file name; choose other segments with --segment"
+        )
+    return Path(directory, name)
+
+
+def _write_atomically(target: Path, data: bytes) -> None:
+    temporary = target.with_name(f".qaickit-{os.getpid()}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise error_from_os(error, f"cannot write '{target}'") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    # As any filter: end quietly when nobody reads the output any more.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(main())

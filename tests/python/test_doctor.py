@@ -1,0 +1,91 @@
+"""`python -m qaickit.doctor`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from qaickit import _core, doctor
+from qaickit.doctor import Backend, Examination
+
+
+def run_doctor(*flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "qaickit.doctor", *flags],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_the_table_names_every_backend_and_version() -> None:
+    done = run_doctor()
+    assert done.returncode == 0, done.stderr
+    for found in _core.backends():
+        usable = "usable" if found["devices"] else "not usable"
+        assert f"{found['name']}: {usable}" in done.stdout
+        if found["error"]:
+            assert found["error"] in done.stdout
+    for name in ("Python", "NumPy", "ONNX Runtime", "LoadGen"):
+        assert name in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_json_has_the_same() -> None:
+    done = run_doctor("--json")
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout)
+    assert content["usable"] is True
+    assert [b["name"] for b in content["backends"]] == [b["name"] for b in _core.backends()]
+    cpu = next(b for b in content["backends"] if b["name"] == "cpu")
+    assert cpu["usable"]
+    assert cpu["error"] == ""
+    assert content["versions"]["NumPy"]
+
+
+def test_an_unknown_flag_is_an_error_without_traceback() -> None:
+    done = run_doctor("--jsn")
+    assert done.returncode == 2
+    assert "--jsn" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def examination(*, devices: tuple[str, ...], error: str = "", core_error: str = "") -> Examination:
+    cpu = Backend("cpu", "ONNX Runtime", devices, error, (("library", "/x.so"),))
+    null = Backend("null", "nothing", ("0 null",), "")
+    return Examination({"NumPy": "2"}, () if core_error else (cpu, null), core_error)
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (examination(devices=("0 CPU",)), 0),
+        (examination(devices=(), error="libonnxruntime.so: not found; tried /a, /b"), 1),
+        (examination(devices=(), core_error="cannot be loaded: libx.so"), 1),
+    ],
+)
+def test_the_exit_code_is_that_of_the_cpu(
+    found: Examination,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(doctor, "examine", lambda: found)
+    assert doctor.main([]) == code
+    printed = capsys.readouterr().out
+    assert all(backend.error in printed for backend in found.backends)
+    assert found.core_error in printed
+    assert doctor.main(["--json"]) == code
+    assert json.loads(capsys.readouterr().out)["usable"] is (code == 0)
+
+
+def test_a_core_that_does_not_load_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> tuple[Backend, ...]:
+        raise ImportError("libfoo.so: cannot open shared object file")
+
+    monkeypatch.setattr(doctor, "_backends", fail)
+    found = doctor.examine()
+    assert not found.is_usable
+    assert "libfoo.so: cannot open shared object file" in found.core_error
+    assert found.versions["Python"]

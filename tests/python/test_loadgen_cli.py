@@ -1,0 +1,617 @@
+"""`python -m qaickit.loadgen`: settings as pure logic, and whole runs, each in a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qaickit.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from qaickit.loadgen.arguments import parse
+from qaickit.loadgen.output_dir import (
+    DEFAULT_ROOT,
+    prepare_output_dir,
+    refuse_audit_config,
+    write_text,
+)
+from qaickit.loadgen.progress import Expected
+from qaickit.loadgen.results import ACCURACY_LOG, DETAIL_LOG, LOG_FILES, SUMMARY_LOG, read_detail
+from qaickit.loadgen.scenarios import Mode, Scenario
+from qaickit.loadgen.settings import Flags, Rate, Settings, check_flags, needs_rate, resolve
+from qaickit.loadgen.user_conf import Conf
+
+OFFLINE, SERVER = Scenario.OFFLINE, Scenario.SERVER
+SINGLE, MULTI = Scenario.SINGLE_STREAM, Scenario.MULTI_STREAM
+STREAMS = (SINGLE, MULTI)
+
+# Settings.
+
+
+def chosen(flags: Flags, rate: Rate | None = None, conf: Conf | None = None) -> Settings:
+    return resolve(flags, conf, rate, total_samples=360)
+
+
+def test_options_have_the_names_of_the_core() -> None:
+    options = chosen(Flags(scenario=SINGLE, mode=Mode.SUBMISSION)).options()
+    assert (options["scenario"], options["mode"]) == ("singlestream", "submission")
+    assert set(options) == {
+        "scenario", "mode", "model_name", "mlperf_conf", "user_conf", "built_in_conf",
+        "target_qps", "target_latency_ns", "min_duration_ms", "min_query_count",
+        "performance_sample_count", "max_batch", "max_delay_ns", "output_dir",
+    }  # fmt: skip
+
+
+def test_a_rate_says_how_long_a_query_takes() -> None:
+    rate = Rate(inferences_per_second=1000, batch_size=4, activations=2)
+    assert rate.samples_per_second == 4000
+    assert rate.inference_ns == 2e6
+    assert rate.query_ns(1) == rate.query_ns(8) == 2e6
+    assert rate.query_ns(9) == 4e6
+
+
+def test_quick_defaults_follow_the_measured_rate() -> None:
+    rate = Rate(1000)
+    offline = chosen(Flags(), rate)
+    assert (offline.target_qps, offline.min_duration_ms) == (1200, 5000)
+    assert offline.sources["target_qps"] == "measured"
+    server = chosen(Flags(scenario=SERVER), rate)
+    assert (server.target_qps, server.target_latency_ns) == (500, 100_000_000)
+    assert server.min_query_count == 662
+    single = chosen(Flags(scenario=SINGLE), rate)
+    assert (single.target_latency_ns, single.min_query_count) == (700_000, 64)
+    multi = chosen(Flags(scenario=MULTI), rate)
+    assert (multi.target_latency_ns, multi.min_query_count) == (5_600_000, 662)
+
+
+def test_quick_defaults_bound_what_loadgen_must_hold() -> None:
+    fast = Rate(1e8)
+    offline = chosen(Flags(), fast)
+    assert offline.target_qps * offline.min_duration_ms / 1e3 <= 2_100_000
+    assert chosen(Flags(scenario=SERVER), fast).target_qps == 10_000
+    single = chosen(Flags(scenario=SINGLE), fast)
+    assert single.min_duration_ms * 1e6 / single.target_latency_ns <= 550_000
+
+
+def test_a_slow_model_has_a_bound_that_it_can_meet() -> None:
+    assert chosen(Flags(scenario=SERVER), Rate(2)).target_latency_ns == 5_000_000_000
+
+
+def test_flags_come_first() -> None:
+    conf = Conf("c", {"*.Offline.target_qps": "7", "*.Offline.min_duration": "9"})
+    flags = Flags(
+        target_qps=50, min_duration_s=0.5, count=3, performance_sample_count=10, max_batch=4,
+        max_wait_us=20, user_conf=Path("c"),
+    )  # fmt: skip
+    settings = chosen(flags, None, conf)
+    assert (settings.target_qps, settings.min_duration_ms, settings.min_query_count) == (50, 500, 3)
+    assert (settings.max_batch, settings.max_delay_ns) == (4, 20_000)
+    assert settings.performance_sample_count == 10
+
+
+def test_conf_files_come_before_the_quick_defaults() -> None:
+    conf = Conf("c", {"digits.Server.target_qps": "7"})
+    flags = Flags(scenario=SERVER, user_conf=Path("c"), conf_model="digits")
+    assert not needs_rate(flags, conf)
+    settings = chosen(flags, Rate(1000), conf)
+    assert settings.built_in_conf
+    assert (settings.target_qps, settings.target_latency_ns) == (0, 0)
+    assert (settings.min_duration_ms, settings.min_query_count) == (0, 0)
+
+
+def test_a_target_that_no_file_sets_is_measured() -> None:
+    conf = Conf("c", {"*.Offline.min_duration": "9", "other.Offline.target_qps": "7"})
+    flags = Flags(user_conf=Path("c"), conf_model="digits")
+    assert needs_rate(flags, conf)
+    settings = chosen(flags, Rate(1000), conf)
+    assert (settings.target_qps, settings.min_duration_ms) == (1200, 0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (Flags(), True),
+        (Flags(target_qps=1), False),
+        (Flags(count=5), False),
+        (Flags(count=5, min_duration_s=1), True),
+        (Flags(count=5, built_in_conf=True), True),
+        (Flags(mode=Mode.ACCURACY), False),
+        (Flags(mode=Mode.SUBMISSION), True),
+        (Flags(scenario=SERVER, mode=Mode.ACCURACY), True),
+        (Flags(scenario=SERVER, count=5), True),
+        (Flags(scenario=SERVER, target_latency_ms=5), True),
+        (Flags(scenario=SINGLE, target_latency_ms=5), False),
+    ],
+)
+def test_needs_rate(flags: Flags, expected: bool) -> None:
+    assert needs_rate(flags, None) is expected
+
+
+def test_count_alone_decides_the_length() -> None:
+    offline = chosen(Flags(count=77))
+    assert (offline.min_query_count, offline.min_duration_ms, offline.target_qps) == (77, 1, 0)
+    single = chosen(Flags(scenario=SINGLE, count=77))
+    assert (single.min_query_count, single.min_duration_ms) == (77, 1)
+    # So that LoadGen makes more than 77 queries should they take less than 1 ms together.
+    assert single.target_latency_ns == 100
+
+
+def test_accuracy_has_no_length() -> None:
+    settings = chosen(Flags(mode=Mode.ACCURACY))
+    assert (settings.min_query_count, settings.min_duration_ms, settings.target_qps) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (Flags(scenario=SINGLE, target_qps=1), "--target-qps: SingleStream .* --target-latency"),
+        (Flags(scenario=MULTI, target_qps=1), "--target-qps: MultiStream"),
+        (Flags(target_latency_ms=1), "--target-latency: Offline has no bound"),
+        (Flags(mode=Mode.FIND_PEAK), "--mode findpeak: .* Server scenario only"),
+        (Flags(mode=Mode.ACCURACY, count=1), "--count: not for --mode accuracy"),
+        (Flags(mode=Mode.ACCURACY, min_duration_s=1), "--min-duration: not for --mode accuracy"),
+    ],
+)
+def test_flags_that_say_nothing_are_refused(flags: Flags, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        check_flags(flags)
+
+
+def test_more_samples_in_memory_than_there_are_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="has 360 samples, got 361"):
+        chosen(Flags(performance_sample_count=361))
+
+
+def test_expected_fraction() -> None:
+    assert Expected(samples=10).fraction(5, 99.0) == 0.5
+    assert Expected(seconds=10).fraction(5, 2.5) == 0.25
+    assert Expected(seconds=1).fraction(5, 2.5) == 1.0
+    assert Expected().fraction(5, 2.5) is None
+
+
+# The command line.
+
+
+@pytest.mark.parametrize(
+    ("word", "scenario"),
+    [
+        ("Offline", OFFLINE), ("OFFLINE", OFFLINE), ("server", SERVER), ("SingleStream", SINGLE),
+        ("singlestream", SINGLE), ("single-stream", SINGLE), ("multi_stream", MULTI),
+    ],
+)  # fmt: skip
+def test_scenarios_in_any_case(word: str, scenario: Scenario) -> None:
+    assert parse(["--scenario", word]).scenario is scenario
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--senario", "x"], "unknown flag --senario; did you mean --scenario?"),
+        (["--target-qpss=5"], "unknown flag --target-qpss; did you mean --target-qps?"),
+        (["--target", "5"], "unknown flag --target"),
+        (["stray"], "unexpected argument 'stray'"),
+        (["--scenario", "offlin"], "got 'offlin'; did you mean Offline?"),
+        (["--mode", "perf"], "expected one of performance, accuracy, submission"),
+        (["--target-qps", "0"], "--target-qps: expected a number above 0, got '0'"),
+        (["--target-qps", "nan"], "expected a number above 0"),
+        (["--target-qps", "inf"], "expected a number above 0"),
+        (["--target-latency", "fast"], "--target-latency: expected a number above 0"),
+        (["--count", "1.5"], "--count: expected an integer of at least 1"),
+        (["--max-batchsize", "0"], "--max-batchsize: expected an integer of at least 1"),
+        (["--max-wait-us", "-1"], "--max-wait-us: expected an integer of at least 0"),
+        (["--device-id", "0,x"], "--device-id: expected an integer of at least 0, got 'x'"),
+        (["--device-setting", "x"], "expected NAME=VALUE, got 'x'"),
+        (["--onnx-define-symbol", "n=0"], "expected an integer of at least 1"),
+        (["--harness", "rust"], "'rust'"),
+        (["--count"], "expected one argument"),
+    ],
+)
+def test_bad_flags_end_with_code_2(
+    argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(argv)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_lists_of_devices_and_settings() -> None:
+    args = parse(["--device-id", "0,1", "--device-id", "4", "--device-setting", "a=b=c"])
+    assert args.device_id == [[0, 1], [4]]
+    assert args.device_setting == [("a", "b=c")]
+
+
+def test_help_says_which_setting_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(["--help"])
+    assert caught.value.code == 0
+    printed = capsys.readouterr().out
+    assert "flags, then user.conf, then mlperf.conf, then quick defaults" in printed
+    assert "exit code" in printed
+
+
+# The output directory.
+
+
+def test_the_default_directory_never_replaces_a_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = prepare_output_dir(None, "digits-offline-performance")
+    assert first == tmp_path / DEFAULT_ROOT / "digits-offline-performance"
+    (first / SUMMARY_LOG).touch()
+    second = prepare_output_dir(None, "digits-offline-performance")
+    assert second.name == "digits-offline-performance-2"
+
+
+def test_a_directory_with_a_result_wants_overwrite(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert prepare_output_dir(out, "x") == out
+    for name in (DETAIL_LOG, "accuracy.txt", "mine.txt"):
+        (out / name).touch()
+    with pytest.raises(InvalidArgumentError, match="--overwrite"):
+        prepare_output_dir(out, "x")
+    prepare_output_dir(out, "x", overwrite=True)
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]
+
+
+def test_a_directory_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidArgumentError, match="got a file"):
+        prepare_output_dir(tmp_path / "file", "x")
+    with pytest.raises((InvalidArgumentError, NotFoundError), match="cannot write to"):
+        prepare_output_dir(tmp_path / "file" / "out", "x")
+    if os.geteuid() != 0:
+        (tmp_path / "closed").mkdir(mode=0o500)
+        with pytest.raises(PermissionDeniedError, match="cannot write to"):
+            prepare_output_dir(tmp_path / "closed" / "out", "x")
+
+
+def test_a_stray_audit_config_is_refused(tmp_path: Path) -> None:
+    refuse_audit_config(tmp_path)
+    (tmp_path / "audit.config").symlink_to("nowhere")
+    with pytest.raises(FailedPreconditionError, match=r"audit\.config: .*move it away"):
+        refuse_audit_config(tmp_path)
+
+
+def test_write_text_leaves_a_whole_file_or_none(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    write_text(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "new \ud800")
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["result.json"]
+    with pytest.raises(NotFoundError, match="cannot write"):
+        write_text(tmp_path / "none" / "x", "text")
+
+
+# Whole runs.
+
+
+@pytest.fixture(autouse=True)
+def shared_cache(
+    cache_dir: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One cache of compiled models for all runs, in place of one for each test."""
+    shared = tmp_path_factory.getbasetemp() / "loadgen-cache"
+    monkeypatch.setenv("QAICKIT_CACHE_DIR", str(shared))
+
+
+def loadgen(cwd: Path, *flags: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "qaickit.loadgen", *map(str, flags)],
+        capture_output=True, text=True, timeout=120, cwd=cwd, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def result_of(cwd: Path, *flags: object, code: int = 0) -> dict[str, Any]:
+    loadgen(cwd, *flags, "--quiet", "--json", "result.json", "--output-dir", "out", code=code)
+    content: dict[str, Any] = json.loads((cwd / "result.json").read_text())
+    return content
+
+
+def refusal_of(cwd: Path, *flags: object) -> str:
+    """The message of a run that is refused, which must leave no result behind."""
+    done = loadgen(cwd, *flags, "--output-dir", "refused", code=2)
+    assert not any((cwd / "refused" / name).exists() for name in LOG_FILES)
+    return done.stderr
+
+
+def test_the_defaults_are_valid_in_20_seconds(tmp_path: Path) -> None:
+    started = time.monotonic()
+    done = loadgen(tmp_path)
+    assert time.monotonic() - started < 20
+    rows = dict(line.split("  ", 1) for line in done.stdout.splitlines() if "  " in line)
+    rows = {label.strip(): text.strip() for label, text in rows.items()}
+    assert (rows["scenario"], rows["result"]) == ("Offline", "VALID")
+    assert rows["throughput"].endswith("samples/s")
+    assert rows["device"].startswith("cpu: ")
+    assert rows["LoadGen errors"] == "0"
+    assert {"latency p50", "latency p99.9", "batches", "precision", "activations"} <= rows.keys()
+    assert "\x1b" not in done.stdout + done.stderr
+    out = tmp_path / DEFAULT_ROOT / "digits-offline-performance"
+    assert all((out / name).is_file() for name in LOG_FILES)
+
+
+@pytest.mark.parametrize("harness", ["native", "python"])
+@pytest.mark.parametrize("scenario", [scenario.value for scenario in Scenario])
+def test_a_short_performance_run(tmp_path: Path, scenario: str, harness: str) -> None:
+    result = result_of(
+        tmp_path, "--scenario", scenario.upper(), "--harness", harness, "--min-duration", 0.5
+    )
+    measured = result["performance"]
+    assert measured["validity"] == "VALID", measured
+    assert measured["metric"]["value"] > 0
+    assert result["errors"] == {"count": 0, "messages": []}
+    log = read_detail(tmp_path / "out")
+    samples = log.values["effective_samples_per_query"] * measured["query_count"]
+    assert result["stats"]["samples_ok"] == samples
+    assert result["stats"]["samples_failed"] == 0
+    assert result["subject"]["harness"] == harness
+    assert result["subject"]["speed_only"] == ""
+    assert (tmp_path / "out" / "mlperf_log_trace.json").stat().st_size == 0
+
+
+@pytest.mark.parametrize("harness", ["native", "python"])
+@pytest.mark.parametrize("scenario", [scenario.value for scenario in Scenario])
+def test_accuracy_is_that_of_the_log(tmp_path: Path, scenario: str, harness: str) -> None:
+    flags = ["--scenario", scenario, "--mode", "accuracy", "--harness", harness]
+    result = result_of(tmp_path, *flags, "--performance-sample-count", 100)
+    assert result["performance"] is None
+    assert result["accuracy"]["total"] == 360
+    assert result["accuracy"]["percent"] >= 98
+    text = (tmp_path / "out" / "accuracy.txt").read_text()
+    assert text == "accuracy={percent:.3f}%, good={good}, total={total}\n".format(
+        **result["accuracy"]
+    )
+
+
+def test_submission_has_both(tmp_path: Path) -> None:
+    result = result_of(tmp_path, "--mode", "submission", "--count", 5000)
+    assert result["accuracy"]["percent"] >= 98
+    assert result["performance"]["validity"] == "VALID"
+
+
+def test_count_is_what_is_issued(tmp_path: Path) -> None:
+    result = result_of(tmp_path, "--scenario", "server", "--count", 900, "--target-qps", 3000)
+    assert result["performance"]["query_count"] == 900
+
+
+def test_a_qpc_runs_as_it_is(tmp_path: Path) -> None:
+    first = result_of(tmp_path, "--count", 5000, "--max-batchsize", 4)
+    qpc = Path(first["subject"]["qpc_path"])
+    (tmp_path / "mine.bin").write_bytes(qpc.read_bytes())
+    flags = ["--model", "mine.bin", "--workload", "classification", "--dataset", "digits"]
+    result = result_of(tmp_path, *flags, "--mode", "accuracy", "--overwrite")
+    assert result["accuracy"]["percent"] >= 98
+    assert result["subject"]["batch_size"] == 4
+    sizes = result["stats"]["batch_sizes"]
+    assert sum(n * count for n, count in enumerate(sizes)) == 360
+    message = refusal_of(tmp_path, *flags, "--max-batchsize", 8)
+    assert "--max-batchsize: 'mine.bin' has a batch size of 4, got 8" in message
+
+
+def test_an_onnx_model_runs_on_random_data(tmp_path: Path, linear_onnx: Path) -> None:
+    result = result_of(tmp_path, "--model", linear_onnx, "--count", 20_000)
+    assert result["subject"]["workload"] == "raw"
+    assert result["subject"]["speed_only"] == "the samples are random"
+    done = loadgen(tmp_path, "--model", linear_onnx, "--count", 20_000)
+    assert done.stdout.splitlines()[-1].startswith("speed only: the samples are random")
+
+
+def test_null_says_speed_only(tmp_path: Path) -> None:
+    result = result_of(tmp_path, "--backend", "null", "--min-duration", 0.05)
+    assert "'null' computes nothing" in result["subject"]["speed_only"]
+    assert result["subject"]["backend"] == "null"
+
+
+def test_an_invalid_run_is_an_error(tmp_path: Path) -> None:
+    result = result_of(tmp_path, "--target-qps", 1, "--min-duration", 60, "--count", 50, code=1)
+    assert result["performance"]["validity"] == "INVALID"
+    assert [check["name"] for check in result["performance"]["failed"]] == ["min duration"]
+    assert result["good"] is False
+
+
+def test_a_loadgen_error_is_an_error(tmp_path: Path) -> None:
+    flags = ["--scenario", "singlestream", "--target-latency", 1000, "--min-duration", 5]
+    result = result_of(tmp_path, *flags, code=1)
+    assert result["errors"]["count"] == 1
+    assert "Ran out of generated queries" in result["errors"]["messages"][0]
+
+
+@pytest.mark.parametrize("harness", ["native", "python"])
+def test_a_failed_sample_is_an_error(tmp_path: Path, harness: str) -> None:
+    flags = ["--backend", "null", "--device-setting", "fault_rate=0.02", "--count", 5000]
+    result = result_of(tmp_path, *flags, "--harness", harness, "--max-batchsize", 1, code=1)
+    assert result["stats"]["samples_failed"] > 0
+    assert result["stats"]["samples_failed"] + result["stats"]["samples_ok"] == 5000
+    assert result["failure"]
+
+
+def test_a_user_conf_holds_and_is_copied(tmp_path: Path) -> None:
+    conf = tmp_path / "mine.conf"
+    conf.write_text(
+        "# quick\n*.Offline.target_qps = 2000\n*.Offline.min_duration = 700\n"
+        "digits.Offline.min_query_count = 1000\n"
+    )
+    result = result_of(tmp_path, "--user-conf", "mine.conf", code=1)
+    log = read_detail(tmp_path / "out")
+    assert log.values["effective_min_duration_ms"] == 700
+    assert log.values["effective_target_qps"] == 2000
+    assert log.values["effective_samples_per_query"] == 1540
+    # The built-in conf was read before it.
+    assert log.values["effective_qsl_rng_seed"] > 0
+    assert log.errors == ()
+    assert (tmp_path / "out" / "user.conf").read_text() == conf.read_text()
+    assert result["performance"]["failed"][0]["name"] == "min duration"
+
+
+@pytest.mark.parametrize("harness", ["native", "python"])
+def test_flags_win_over_conf_files(tmp_path: Path, harness: str) -> None:
+    (tmp_path / "u.conf").write_text("*.Server.target_qps = 10\n*.*.min_duration = 60000\n")
+    flags = ["--scenario", "server", "--target-qps", 2000, "--target-latency", 40]
+    flags += ["--min-duration", 0.3, "--count", 800, "--harness", harness]
+    result_of(tmp_path, *flags, "--user-conf", "u.conf")
+    log = read_detail(tmp_path / "out")
+    assert log.values["effective_target_qps"] == 2000
+    assert log.values["effective_min_duration_ms"] == 300
+    assert log.values["effective_target_latency_ns"] == 40_000_000
+    assert log.values["effective_sample_index_rng_seed"] > 0
+
+
+def test_the_built_in_conf_has_mlperfs_limits(tmp_path: Path) -> None:
+    flags = ["--mlperf-conf", "builtin", "--model-name", "resnet50", "--scenario", "server"]
+    result_of(tmp_path, *flags, "--min-duration", 0.2, "--target-qps", 3000, "--count", 700)
+    log = read_detail(tmp_path / "out")
+    assert log.values["effective_target_latency_ns"] == 15_000_000
+    assert log.values["requested_performance_sample_count_override"] == 1024
+
+
+def test_a_bad_user_conf_is_refused_line_by_line(tmp_path: Path) -> None:
+    (tmp_path / "u.conf").write_text("*.*.min_duration=5\n\n*.Offline.target_qps = 5 # x\n")
+    message = refusal_of(tmp_path, "--user-conf", "u.conf")
+    assert "u.conf:1: no blanks around '='" in message
+    assert "u.conf:3: a comment after a value" in message
+
+
+def test_a_stray_audit_config_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "audit.config").write_text("*.*.mode = 2\n")
+    assert f"{tmp_path / 'audit.config'}: " in refusal_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model", "digit"], "did you mean 'digits'?"),
+        (["--model", "none.onnx"], "none.onnx"),
+        (["--model", "garbage.bin"], "garbage.bin"),
+        (["--model", "garbage.onnx"], "garbage.onnx"),
+        (["--model", "empty.bin"], "empty.bin"),
+        (["--dataset", "digts"], "did you mean 'digits'?"),
+        (["--dataset", "none.npz"], "none.npz"),
+        (["--workload", "classificatoin"], "expected one of classification, raw"),
+        (["--backend", "gpux"], "gpux"),
+        (["--device-setting", "zzz=1"], "zzz"),
+        (["--mode", "accuracy", "--workload", "raw"], "no accuracy is defined"),
+        (["--mode", "accuracy", "--dataset", "random"], "has no labels"),
+        (["--user-conf", "none.conf"], "none.conf: no such file"),
+        (["--mlperf-conf", "none.conf"], "none.conf: no such file"),
+        (["--json", "none/x.json"], "--json"),
+        (["--performance-sample-count", 361], "has 360 samples"),
+        (["--onnx-define-symbol", "seq=5"], "seq"),
+    ],
+)
+def test_bad_input_is_an_error_without_traceback(
+    tmp_path: Path, flags: list[object], message: str
+) -> None:
+    (tmp_path / "garbage.bin").write_bytes(b"not a QPC" * 100)
+    (tmp_path / "garbage.onnx").write_bytes(b"\x00garbage" * 100)
+    (tmp_path / "empty.bin").touch()
+    assert message in refusal_of(tmp_path, *flags)
+
+
+def test_a_result_is_not_replaced_unasked(tmp_path: Path) -> None:
+    result_of(tmp_path, "--count", 5000)
+    before = (tmp_path / "out" / DETAIL_LOG).read_bytes()
+    done = loadgen(tmp_path, "--output-dir", "out", code=2)
+    assert "--overwrite" in done.stderr
+    assert (tmp_path / "out" / DETAIL_LOG).read_bytes() == before
+    result_of(tmp_path, "--count", 5000, "--overwrite")
+    assert (tmp_path / "out" / DETAIL_LOG).read_bytes() != before
+
+
+def test_json_on_the_standard_output_is_alone_there(tmp_path: Path) -> None:
+    done = loadgen(tmp_path, "--count", 5000, "--json", "-")
+    assert json.loads(done.stdout)["performance"]["validity"] == "VALID"
+    assert "throughput" in done.stderr
+
+
+def test_a_dataset_file_is_scored(tmp_path: Path) -> None:
+    from qaickit.datasets import InputSpec, load_dataset
+
+    digits = load_dataset("digits", [InputSpec("image", np.dtype("float32"), (1, 8, 8))])
+    assert digits.labels is not None
+    wrong = (digits.labels[:50] + 1) % 10
+    np.savez(tmp_path / "mine.npz", image=digits.inputs["image"][:50], labels=wrong)
+    result = result_of(tmp_path, "--dataset", "mine.npz", "--mode", "accuracy")
+    assert result["accuracy"] == {"percent": 0.0, "good": 0, "total": 50}
+
+
+def start(cwd: Path, *flags: object, terminal: int | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "qaickit.loadgen", *map(str, flags)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE if terminal is None else terminal,
+        text=True, cwd=cwd,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("harness", ["native", "python"])
+@pytest.mark.parametrize("scenario", ["offline", "server", "singlestream"])
+def test_ctrl_c_ends_the_run_and_keeps_what_is_there(
+    tmp_path: Path, scenario: str, harness: str
+) -> None:
+    flags = ["--scenario", scenario, "--harness", harness, "--output-dir", "out"]
+    flags += ["--backend", "null", "--device-setting", "latency_us=1000"]
+    flags += ["--target-qps", 500] if scenario != "singlestream" else ["--target-latency", 0.5]
+    running = start(tmp_path, *flags, "--min-duration", 60, "--max-batchsize", 1)
+    wait_for(lambda: (tmp_path / "out" / DETAIL_LOG).exists())
+    time.sleep(1.0)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert running.returncode == 130, out + err
+    assert "Traceback" not in err
+    assert "interrupted" in out
+    assert all((tmp_path / "out" / name).is_file() for name in (SUMMARY_LOG, ACCURACY_LOG))
+
+
+def wait_for(condition: Any, timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_ctrl_c_before_the_test_is_clean(tmp_path: Path) -> None:
+    running = start(tmp_path, "--scenario", "server")
+    time.sleep(0.3)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=30)
+    assert running.returncode in (130, -signal.SIGINT)
+    if running.returncode == 130:
+        assert "Traceback" not in err
+
+
+def test_progress_shows_on_a_terminal(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    running = start(tmp_path, "--scenario", "server", "--min-duration", 1.5, terminal=theirs)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    running.communicate(timeout=30)
+    os.close(ours)
+    assert running.returncode == 0
+    assert b"samples," in shown
+    assert b"/s" in shown
