@@ -7,6 +7,8 @@ compiler, the MLPerf harness and the tools are submodules and are imported only 
 
 from __future__ import annotations
 
+import os
+
 from qaickit._core import __version__
 from qaickit.errors import (
     CancelledError,
@@ -24,6 +26,11 @@ from qaickit.errors import (
     UnsupportedError,
 )
 from qaickit.session import Session
+
+# ONNX Runtime 1.29 and later send usage data to their maker, from a thread of their own that also
+# makes a forked child hang when it exits. It must be off before the library starts; a user who set
+# the variable has decided already.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "CancelledError",

@@ -55,7 +55,7 @@ class Host(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type of value: `expects` for people; `convert` raises ValueError or TypeError on others."""
+    """A type of value: `expects` for people; `convert` raises an error on others."""
 
     expects: str
     convert: Callable[[Any], Any]
@@ -101,6 +101,10 @@ class Option:
 # --- kinds ---------------------------------------------------------------------------------------
 
 
+# What a QPC and the native side hold.
+_MAX_INT = 2**31 - 1
+
+
 def _to_bool(value: Any) -> bool:
     if isinstance(value, str):
         return {"true": True, "false": False}[value.strip().lower()]
@@ -113,9 +117,10 @@ def _to_bool(value: Any) -> bool:
 def _to_int(value: Any) -> int:
     if isinstance(value, bool):
         raise TypeError
-    if isinstance(value, str):
-        return int(value)
-    return operator.index(value)
+    number = int(value) if isinstance(value, str) else operator.index(value)
+    if abs(number) > _MAX_INT:
+        raise OverflowError
+    return number
 
 
 def _to_float(value: Any) -> float:
@@ -212,16 +217,16 @@ def _to_model_inputs(value: Any) -> list[dict[str, Any]]:
 
 
 BOOL = Kind("true or false", _to_bool)
-INT = Kind("an integer", _to_int)
-INTS = Kind("a list of integers", _to_int_list)
-INT_OR_INTS = Kind("an integer or a list of integers", _to_int_or_ints)
+INT = Kind("a 32-bit integer", _to_int)
+INTS = Kind("a list of 32-bit integers", _to_int_list)
+INT_OR_INTS = Kind("a 32-bit integer or a list of 32-bit integers", _to_int_or_ints)
 FLOAT = Kind("a number", _to_float)
 TEXT = Kind("a non-empty text", _to_text)
 TEXTS = Kind("a list of non-empty texts", _to_texts)
 PATH = Kind("a path", _to_path)
 SYMBOLS = Kind(
     "symbols with their sizes, as {'batch': 1}, [('batch', 1)] or ['batch=1'], each given once "
-    "and each an integer",
+    "and each a 32-bit integer",
     _to_symbols,
 )
 SETTINGS = Kind("a mapping of names to values", _to_settings)

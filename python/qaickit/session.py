@@ -371,13 +371,15 @@ def _benchmark_length(
         return 0, _positive(options.FLOAT, "inf_time", "a positive number of seconds", inf_time)
     if num_inferences is None:
         return DEFAULT_NUM_INFERENCES, 0.0
-    return _positive(options.INT, "num_inferences", "an integer of at least 1", num_inferences), 0.0
+    return _positive(
+        options.INT, "num_inferences", "a 32-bit integer of at least 1", num_inferences
+    ), 0.0
 
 
 def _positive(kind: options.Kind, name: str, expects: str, value: object) -> Any:
     try:
         number = kind.convert(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not number > 0:
         raise InvalidArgumentError(

@@ -126,6 +126,13 @@ def labels(answers: Mapping[int, bytes]) -> dict[int, float]:
     return {sample: float(np.frombuffer(data, "<f4")[0]) for sample, data in answers.items()}
 
 
+def leave(sut: SUT, error: Exception | None = None) -> None:
+    """End a `with` block on `sut`, in which `error` was raised."""
+    with sut:
+        if error is not None:
+            raise error
+
+
 # QSL.
 
 
@@ -243,13 +250,11 @@ def test_flush_ends_the_wait(loadgen: FakeLoadgen, qsl: QSL) -> None:
 def test_a_failing_sample_is_answered_and_raised(
     loadgen: FakeLoadgen, qsl: QSL, workers: int
 ) -> None:
-    session = FakeSession(fail_on=5)
-    with (
-        pytest.raises(RuntimeError, match="cannot compute 5"),
-        SUT(session, qsl, workers=workers) as sut,
-    ):
-        ids = loadgen.send([4, 5, 6])
-        answers = loadgen.wait(3)
+    sut = SUT(FakeSession(fail_on=5), qsl, workers=workers)
+    ids = loadgen.send([4, 5, 6])
+    answers = loadgen.wait(3)
+    with pytest.raises(RuntimeError, match="cannot compute 5"):
+        leave(sut)
     assert answers[ids[1]] == b""
     assert labels({ids[0]: answers[ids[0]], ids[2]: answers[ids[2]]}) == {ids[0]: 4, ids[2]: 6}
     assert (sut.stats()["samples_ok"], sut.stats()["samples_failed"]) == (2, 1)
@@ -261,30 +266,29 @@ def test_a_responder_that_gives_too_few_rows_is_an_error(loadgen: FakeLoadgen, q
     def short(outputs: Mapping[str, Array], batch_size: int) -> Array:
         return classification(outputs, batch_size)[:1]
 
-    with (
-        pytest.raises(InvalidArgumentError, match="expected 2 rows, one a sample, got 1"),
-        SUT(FakeSession(), qsl, batch_size=2, respond=short),
-    ):
-        loadgen.send([1, 2])
-        assert loadgen.wait(2)[1000] == b""
+    sut = SUT(FakeSession(), qsl, batch_size=2, respond=short)
+    loadgen.send([1, 2])
+    assert loadgen.wait(2)[1000] == b""
+    with pytest.raises(InvalidArgumentError, match="expected 2 rows, one a sample, got 1"):
+        leave(sut)
 
 
 def test_an_error_in_the_block_is_not_hidden(loadgen: FakeLoadgen, qsl: QSL) -> None:
-    with (
-        pytest.raises(KeyError, match="mine"),
-        SUT(FakeSession(fail_on=1), qsl),
-    ):
-        loadgen.send([1])
-        loadgen.wait(1)
-        raise KeyError("mine")
+    sut = SUT(FakeSession(fail_on=1), qsl)
+    loadgen.send([1])
+    loadgen.wait(1)
+    with pytest.raises(KeyError, match="mine"):
+        leave(sut, KeyError("mine"))
 
 
 def test_abandon_answers_everything_at_once(loadgen: FakeLoadgen, qsl: QSL) -> None:
     session = FakeSession()
-    with pytest.raises(CancelledError), SUT(session, qsl) as sut:
-        sut.abandon()
-        loadgen.send([1, 2, 3])
-        loadgen.wait(3)
+    sut = SUT(session, qsl)
+    sut.abandon()
+    loadgen.send([1, 2, 3])
+    loadgen.wait(3)
+    with pytest.raises(CancelledError):
+        leave(sut)
     assert session.shapes == []
     assert set(loadgen.answers.values()) == {b""}
 
@@ -297,7 +301,7 @@ def test_inputs_are_reshaped_on_request(loadgen: FakeLoadgen, qsl: QSL) -> None:
 
 
 def test_raw_responds_with_the_rows_of_all_outputs() -> None:
-    outputs = {
+    outputs: dict[str, Array] = {
         "a": np.array([[1, 2], [3, 4]], dtype=np.int16),
         "b": np.array([5, 6], dtype=np.uint8),
     }
@@ -305,7 +309,7 @@ def test_raw_responds_with_the_rows_of_all_outputs() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"batch_size": 0}, {"workers": -1}, {"max_wait_us": -1}])
-def test_bad_numbers_are_refused(loadgen: FakeLoadgen, qsl: QSL, fields: dict[str, int]) -> None:
+def test_bad_numbers_are_refused(loadgen: FakeLoadgen, qsl: QSL, fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError, match="expected batch_size of at least 1"):
         SUT(FakeSession(), qsl, **fields)
 

@@ -51,7 +51,9 @@ settings.min_duration_ms = 200
 settings.min_query_count = 700
 settings.server_target_qps = 5000
 settings.offline_expected_qps = float(sys.argv[6])
-settings.single_stream_expected_latency_ns = settings.multi_stream_expected_latency_ns = int(sys.argv[7])
+expected_ns = int(sys.argv[7])
+settings.single_stream_expected_latency_ns = expected_ns
+settings.multi_stream_expected_latency_ns = expected_ns
 logs = lg.LogSettings()
 logs.enable_trace = False
 output = lg.LogOutputSettings()
@@ -330,11 +332,9 @@ def report(log: DetailLog, scenario: Scenario = Scenario.OFFLINE, **fields: Any)
         samples_ok=3, samples_failed=0, batches=3, caller_batches=0, batch_sizes=[0, 3],
         activation_batches=[3],
     )  # fmt: skip
-    return Report(
-        subject=subject,
-        settings=Settings(scenario=scenario, mode=Mode.PERFORMANCE),
-        **{"stats": stats, "performance": performance(log, scenario)} | fields,
-    )
+    values: dict[str, Any] = {"stats": stats, "performance": performance(log, scenario)}
+    settings = Settings(scenario=scenario, mode=Mode.PERFORMANCE)
+    return Report(subject=subject, settings=settings, **values | fields)
 
 
 VALID = parse_detail([line("result_validity", "VALID"), line("result_samples_per_second", 12.5)])

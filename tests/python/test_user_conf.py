@@ -39,7 +39,9 @@ def problems(text: str, **options: object) -> list[str]:
     return [str(problem) for problem in found]
 
 
-def loadgen_reads(path: Path, text: str, scenario: str, model: str = "digits") -> tuple[int, object]:
+def loadgen_reads(
+    path: Path, text: str, scenario: str, model: str = "digits"
+) -> tuple[int, object]:
     """LoadGen's return code for a file, and the settings after it."""
     path.write_text(text, encoding="utf-8")
     target = mlperf_loadgen.TestSettings()

@@ -51,7 +51,8 @@ struct SegmentView {
   uint64_t offset = 0;  // constants.bin only: bytes of its static part, which comes first
 };
 
-// An opened QPC. Immutable, so it may be read from any thread; views stay valid as long as it lives.
+// An opened QPC. Immutable, so it may be read from any thread; views stay valid as long as it
+// lives.
 class QAICKIT_API Qpc {
  public:
   // Maps and checks the file: structure, bounds, the network descriptor, and for a host half every

@@ -53,8 +53,8 @@ def read_type(info: onnx.ValueInfoProto, where: str) -> TensorType:
         return TensorType(elem_type=0, dims=None)
     if kind != "tensor_type":
         raise UnsupportedError(
-            f"{where} is a {kind.removesuffix('_type').replace('_', ' ')}; the inputs and outputs "
-            "of a QPC are dense tensors"
+            f"{where} is of the kind {kind.removesuffix('_type').replace('_', ' ')}; the inputs "
+            "and outputs of a QPC are dense tensors"
         )
     tensor = info.type.tensor_type
     if not tensor.HasField("shape"):

@@ -43,7 +43,14 @@ from qaickit.loadgen.output_dir import (
 )
 from qaickit.loadgen.progress import Expected, follow
 from qaickit.loadgen.python_harness import PythonTest
-from qaickit.loadgen.report import Report, Subject, as_json, print_report, summary_line
+from qaickit.loadgen.report import (
+    Report,
+    Subject,
+    as_json,
+    format_time,
+    print_report,
+    summary_line,
+)
 from qaickit.loadgen.results import SUMMARY_LOG, DetailLog, performance, read_detail
 from qaickit.loadgen.scenarios import Scenario
 from qaickit.loadgen.settings import Flags, Settings, check_flags, needs_rate, resolve
@@ -72,7 +79,8 @@ _INPUT_ERRORS = (
     UnavailableError,
     UnsupportedError,
 )
-_ABORT_TIMEOUT_S = 15.0
+# LoadGen's Python module has no abort, so waiting longer would not help.
+_ABORT_TIMEOUT_S = {"native": 15.0, "python": 3.0}
 _OFFLINE_SLACK = 1.1  # LoadGen's own
 _STDOUT = "-"
 
@@ -112,7 +120,6 @@ class _Run:
                 "LoadGen runs one test in a process; start another process for the next"
             )
         refuse_audit_config(Path())
-        _check_json_path(args.json)
         choice = find_choice(args.model)
         flags = _flags(args, choice.label)
         check_flags(flags)
@@ -131,6 +138,7 @@ class _Run:
         settings = resolve(flags, conf, None, samples)
         label = f"{target.label}-{flags.scenario.value}-{flags.mode.value}".lower()
         output_dir = prepare_output_dir(self.args.output_dir, label, overwrite=self.args.overwrite)
+        _check_json_path(self.args.json)  # It may be in that directory.
         if flags.user_conf is not None:
             copy_user_conf(flags.user_conf, output_dir)
         if needs_rate(flags, conf):
@@ -183,7 +191,7 @@ class _Run:
         except KeyboardInterrupt:
             self._note("interrupted: ending the test")
             test.abort()
-        deadline = time.monotonic() + _ABORT_TIMEOUT_S
+        deadline = time.monotonic() + _ABORT_TIMEOUT_S[self.args.harness]
         with contextlib.suppress(KeyboardInterrupt):  # A second one: do not wait.
             while time.monotonic() < deadline:
                 if test.wait_ms(100):
@@ -271,7 +279,7 @@ def _target_note(settings: Settings) -> str:
     if settings.sources.get("target_qps") == "measured":
         return f"; target {settings.target_qps:,.0f} samples/s"
     if settings.sources.get("target_latency_ns") == "measured":
-        return f"; expecting queries of {settings.target_latency_ns / 1e3:,.1f} us"
+        return f"; expecting queries of {format_time(settings.target_latency_ns)}"
     return ""
 
 

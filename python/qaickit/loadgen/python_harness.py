@@ -144,22 +144,24 @@ class PythonTest:
             input_shapes=input_shapes,
         )
         self._failure: BaseException | None = None
+        # Not Thread.join: interrupted by Ctrl-C it takes the thread for ended (before Python 3.13).
+        self._ended = threading.Event()
         # A daemon: a test that cannot be ended must not keep the process.
-        self._thread = threading.Thread(
+        threading.Thread(
             target=self._run, args=(loadgen_settings, settings.output_dir), daemon=True
-        )
-        self._thread.start()
+        ).start()
 
     def _run(self, loadgen_settings: Any, output_dir: str) -> None:
         try:
             run_test(self._sut, self._qsl, loadgen_settings, output_dir)
         except BaseException as error:  # Handed to result().
             self._failure = error
+        finally:
+            self._ended.set()
 
     def wait_ms(self, timeout_ms: int, /) -> bool:
         """Wait up to `timeout_ms` for the end; True when it has ended."""
-        self._thread.join(timeout_ms / 1e3)
-        return not self._thread.is_alive()
+        return self._ended.wait(timeout_ms / 1e3)
 
     @property
     def samples_issued(self) -> int:

@@ -16,7 +16,7 @@ from qaickit.loadgen.results import LogMessage, Metric, Performance
 from qaickit.loadgen.settings import Settings
 from qaickit.loadgen.sut import Stats
 
-__all__ = ["Report", "Subject", "as_json", "print_report", "summary_line"]
+__all__ = ["Report", "Subject", "as_json", "format_time", "print_report", "summary_line"]
 
 _SCALES = ((1e9, "s"), (1e6, "ms"), (1e3, "us"))
 _MESSAGES_SHOWN = 3
@@ -68,7 +68,8 @@ class Report:
         return performed and clean and not self.interrupted
 
 
-def _time(ns: float) -> str:
+def format_time(ns: float) -> str:
+    """Return a time in ns with the unit that suits it."""
     for scale, unit in _SCALES:
         if ns >= scale:
             return f"{ns / scale:,.3f} {unit}"
@@ -77,7 +78,7 @@ def _time(ns: float) -> str:
 
 def _metric(metric: Metric) -> str:
     if metric.unit == "ns":
-        return _time(metric.value)
+        return format_time(metric.value)
     digits = 1 if metric.value >= 100 else 3
     return f"{metric.value:,.{digits}f} {metric.unit}"
 
@@ -122,19 +123,19 @@ def _performance_rows(performance: Performance) -> Iterable[tuple[str, str]]:
     for metric in (*metrics, *performance.others):
         yield metric.name, _metric(metric)
     if performance.target_latency_ns:
-        yield "bound on latency", _time(performance.target_latency_ns)
+        yield "bound on latency", format_time(performance.target_latency_ns)
     if performance.query_count is not None:
         yield "queries", f"{performance.query_count:,}"
     for name, value in performance.latencies_ns.items():
         label = name if name.isalpha() else f"p{float(name):g}"
-        yield f"latency {label}", _time(value)
+        yield f"latency {label}", format_time(value)
 
 
 def _run_rows(report: Report) -> Iterable[tuple[str, str]]:
     stats = report.stats
     yield "batches", _histogram(stats["batch_sizes"])
     yield "on the caller's thread", f"{stats['caller_batches']:,} of {stats['batches']:,} batches"
-    if stats["samples_failed"]:
+    if stats["samples_failed"] and not report.interrupted:
         yield "failed", _plural(stats["samples_failed"], "sample")
     yield "LoadGen errors", f"{report.error_count}"
     for message in report.errors[:_MESSAGES_SHOWN]:
@@ -188,14 +189,14 @@ def summary_line(report: Report) -> str:
     """Return the result in one line."""
     parts = [report.settings.scenario.value]
     if report.interrupted:
-        parts.append("interrupted")
+        parts.append(f"interrupted after {_plural(report.stats['samples_ok'], 'sample')}")
     if report.performance is not None:
         parts.append(_verdict(report.performance))
         if report.performance.metric:
             parts.append(_metric(report.performance.metric))
     if report.error_count:
         parts.append(_plural(report.error_count, "LoadGen error"))
-    if report.stats["samples_failed"]:
+    if report.stats["samples_failed"] and not report.interrupted:
         parts.append(f"{_plural(report.stats['samples_failed'], 'sample')} failed")
     if report.failure:
         parts.append(report.failure)

@@ -17,7 +17,13 @@ from qaickit._files import error_from_os, locate_model
 from qaickit.compiler import CompileSettings, ensure_qpc
 from qaickit.compiler.source import OnnxSource
 from qaickit.datasets import Dataset, InputSpec, load_dataset
-from qaickit.errors import InvalidArgumentError, NotFoundError, UnavailableError, UnsupportedError
+from qaickit.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    QaicKitError,
+    UnavailableError,
+    UnsupportedError,
+)
 from qaickit.loadgen.qsl import Array
 from qaickit.loadgen.scenarios import Scenario
 from qaickit.loadgen.settings import Rate
@@ -211,14 +217,17 @@ def open_target(choice: Choice, model: Model, placement: Placement, scenario: Sc
 
 
 def _compile(choice: Choice, model: Model, batch: int) -> str:
-    symbols = {name: batch for name in _batch_symbols(choice.path)} | dict(model.symbols)
+    symbols = dict.fromkeys(_batch_symbols(choice.path), batch) | dict(model.symbols)
     qpc = ensure_qpc(choice.path, CompileSettings(define_symbols=symbols))
     return qpc["path"]
 
 
 def _batch_symbols(onnx_path: str) -> Iterable[str]:
     """Names of the free first dims of the inputs, as the compiler calls them."""
-    graph = OnnxSource.read(onnx_path).model.graph
+    try:
+        graph = OnnxSource.read(onnx_path).model.graph
+    except QaicKitError as error:
+        raise type(error)(f"--model '{onnx_path}': {error}") from error
     weights = {tensor.name for tensor in graph.initializer}
     for value in graph.input:
         dims = value.type.tensor_type.shape.dim
@@ -312,10 +321,17 @@ def first_batch(target: Target) -> dict[str, Array]:
 
 def warm_up(target: Target) -> None:
     """Run a few inferences on each activation: the first ones take longer."""
-    target.session.benchmark(WARM_UP_INFERENCES * target.activations, 0, first_batch(target))
+    _benchmark(target, WARM_UP_INFERENCES * target.activations, 0.0)
+
+
+def _benchmark(target: Target, inferences: int, seconds: float) -> tuple[int, float]:
+    try:
+        return target.session.benchmark(inferences, seconds, first_batch(target))
+    except QaicKitError as error:
+        raise type(error)(f"running the model before the test: {error}") from error
 
 
 def measure(target: Target, seconds: float = CALIBRATION_S) -> Rate:
     """Run the model natively for `seconds` on all activations and return how fast that was."""
-    inferences, elapsed = target.session.benchmark(0, seconds, first_batch(target))
+    inferences, elapsed = _benchmark(target, 0, seconds)
     return Rate(max(1, inferences) / max(elapsed, 1e-9), target.batch_size, target.activations)
