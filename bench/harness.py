@@ -28,7 +28,9 @@ SERVER_SECONDS = 1.0
 SERVER_STEP = 1.05
 
 
-def run(binary: Path, sut: str, scenario: str, batch: int, samples: int, qps: float) -> dict[str, object]:
+def run(
+    binary: Path, sut: str, scenario: str, batch: int, samples: int, qps: float
+) -> dict[str, object]:
     """One LoadGen run; returns the key/value pairs of its detail log."""
     with tempfile.TemporaryDirectory() as out:
         command = [binary, sut, scenario, batch, ACTIVATIONS, samples, qps, out]
@@ -74,12 +76,16 @@ def server_rate(binary: Path, sut: str) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5, help="runs of each peer (default 5)")
     parser.add_argument(
         "--binary", type=Path, default=ROOT / "build/dev/bench/harness_bench", help="harness_bench"
     )
-    parser.add_argument("--only", choices=["offline", "singlestream", "server"], help="one scenario")
+    parser.add_argument(
+        "--only", choices=["offline", "singlestream", "server"], help="one scenario"
+    )
     args = parser.parse_args()
     if not args.binary.exists():
         parser.error(

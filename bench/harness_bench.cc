@@ -2,7 +2,8 @@
 // least SUT there can be: one that completes every query inline, on LoadGen's own thread, in
 // completions of the same size. bench/harness.py runs the two in turn and prints ratios.
 //
-//   harness_bench inline|qaickit singlestream|server|offline BATCH ACTIVATIONS SAMPLES QPS OUTPUT_DIR
+//   harness_bench inline|qaickit singlestream|server|offline BATCH ACTIVATIONS SAMPLES QPS
+//   OUTPUT_DIR
 //
 // LoadGen's log in OUTPUT_DIR has the result; trace is off on both sides.
 

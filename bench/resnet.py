@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from compare import Row, in_turn, report
 
+from compare import Row, in_turn, report
 from qaickit.models import find_model
 
 MODEL = "resnet50-shaped"

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-from compare import Row, in_turn, report
 from onnx import TensorProto, helper, numpy_helper
 
 import qaic
+from compare import Row, in_turn, report
 
 CALLS = 20_000
 
@@ -57,7 +57,9 @@ def main() -> int:
         theirs = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         with qaic.Session(str(path), backend="cpu", output_dir=directory) as ours:
             ours.setup()
-            np.testing.assert_allclose(ours.run(inputs)["y"], theirs.run(None, inputs)[0], rtol=1e-5)
+            np.testing.assert_allclose(
+                ours.run(inputs)["y"], theirs.run(None, inputs)[0], rtol=1e-5
+            )
             results = in_turn(
                 {
                     "qaickit": lambda: microseconds(lambda: ours.run(inputs)),

@@ -27,13 +27,14 @@ std::string text(py::handle object) { return py::str(object); }
 ArrayBinder::ArrayBinder(const std::vector<TensorSpec>& specs) {
   for (const TensorSpec& spec : specs) {
     if (spec.dtype == DType::kBFloat16) {
-      raise_if_error(Status(Code::kUnsupported, "'" + spec.name +
-                                                    "' is bfloat16, which numpy has no type for"));
+      raise_if_error(Status(Code::kUnsupported,
+                            "'" + spec.name + "' is bfloat16, which numpy has no type for"));
     }
-    PyObject* name = PyUnicode_FromStringAndSize(spec.name.data(),
-                                                 static_cast<py::ssize_t>(spec.name.size()));
+    PyObject* name =
+        PyUnicode_FromStringAndSize(spec.name.data(), static_cast<py::ssize_t>(spec.name.size()));
     PyUnicode_InternInPlace(&name);
-    tensors_.push_back({&spec, py::reinterpret_steal<py::str>(name),
+    tensors_.push_back({&spec,
+                        py::reinterpret_steal<py::str>(name),
                         py::dtype(std::string(dtype_name(spec.dtype))),
                         {spec.dims.begin(), spec.dims.end()},
                         spec.bytes()});
@@ -48,9 +49,8 @@ ConstBuffer ArrayBinder::borrow_one(const Tensor& tensor, PyObject* object) cons
   }
   const auto* array = array_proxy(object);
   const auto& dims = tensor.dims;
-  const bool same_dtype =
-      array->descr == tensor.dtype.ptr() ||
-      npy_api::get().PyArray_EquivTypes_(array->descr, tensor.dtype.ptr());
+  const bool same_dtype = array->descr == tensor.dtype.ptr() ||
+                          npy_api::get().PyArray_EquivTypes_(array->descr, tensor.dtype.ptr());
   const bool same_shape = static_cast<size_t>(array->nd) == dims.size() &&
                           std::equal(dims.begin(), dims.end(), array->dimensions);
   const bool contiguous = (array->flags & npy_api::NPY_ARRAY_C_CONTIGUOUS_) != 0 &&
@@ -73,7 +73,7 @@ ConstBuffer ArrayBinder::borrow_one(const Tensor& tensor, PyObject* object) cons
   refuse("input '" + name + "': expected " + expected + ", got " + got + "; " + advice);
 }
 
-void ArrayBinder::borrow(py::handle mapping, ConstBuffer* buffers) const {
+void ArrayBinder::borrow(py::handle mapping, ConstBuffer* buffers, py::object* owners) const {
   PyObject* dict = mapping.ptr();
   if (!PyDict_Check(dict)) {
     refuse("expected a dict of input name to numpy array, got " +
@@ -86,6 +86,7 @@ void ArrayBinder::borrow(py::handle mapping, ConstBuffer* buffers) const {
       if (PyErr_Occurred()) throw py::error_already_set();
       refuse_names(mapping);
     }
+    owners[i] = py::reinterpret_borrow<py::object>(array);
     buffers[i] = borrow_one(tensors_[i], array);
   }
 }
@@ -93,11 +94,13 @@ void ArrayBinder::borrow(py::handle mapping, ConstBuffer* buffers) const {
 void ArrayBinder::refuse_names(py::handle mapping) const {
   std::string missing;
   for (const Tensor& tensor : tensors_) {
-    if (!mapping.contains(tensor.name)) missing += (missing.empty() ? "'" : ", '") + tensor.spec->name + "'";
+    if (!mapping.contains(tensor.name))
+      missing += (missing.empty() ? "'" : ", '") + tensor.spec->name + "'";
   }
   std::string unknown;
   std::string expected;
-  for (const Tensor& tensor : tensors_) expected += (expected.empty() ? "'" : ", '") + tensor.spec->name + "'";
+  for (const Tensor& tensor : tensors_)
+    expected += (expected.empty() ? "'" : ", '") + tensor.spec->name + "'";
   for (py::handle key : mapping) {
     bool known = false;
     for (const Tensor& tensor : tensors_) known = known || key.equal(tensor.name);
@@ -115,9 +118,9 @@ py::dict ArrayBinder::make(MutableBuffer* buffers) const {
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const Tensor& tensor = tensors_[i];
     // NewFromDescr takes the reference to the dtype over.
-    PyObject* array = api.PyArray_NewFromDescr_(
-        api.PyArray_Type_, tensor.dtype.inc_ref().ptr(), static_cast<int>(tensor.dims.size()),
-        tensor.dims.data(), nullptr, nullptr, 0, nullptr);
+    PyObject* array = api.PyArray_NewFromDescr_(api.PyArray_Type_, tensor.dtype.inc_ref().ptr(),
+                                                static_cast<int>(tensor.dims.size()),
+                                                tensor.dims.data(), nullptr, nullptr, 0, nullptr);
     if (!array) throw py::error_already_set();
     buffers[i] = {array_proxy(array)->data, tensor.bytes};
     const int failed = PyDict_SetItem(outputs.ptr(), tensor.name.ptr(), array);

@@ -19,10 +19,10 @@ class ArrayBinder {
  public:
   explicit ArrayBinder(const std::vector<TensorSpec>& specs);
 
-  // Reads name -> array, in binding order, without a copy. The caller keeps the dict alive while
-  // the buffers are in use. Raises InvalidArgumentError with the name, what was expected and what
-  // came.
-  void borrow(py::handle mapping, ConstBuffer* buffers) const;
+  // Reads name -> array, in binding order, without a copy. `owners` keeps the arrays alive,
+  // whatever another thread does to the dict meanwhile. Raises InvalidArgumentError with the name,
+  // what was expected and what came.
+  void borrow(py::handle mapping, ConstBuffer* buffers, py::object* owners) const;
   // New, uninitialised arrays for all specs, as a dict by name.
   py::dict make(MutableBuffer* buffers) const;
   size_t size() const noexcept { return tensors_.size(); }

@@ -36,9 +36,8 @@ py::dict read_qpc(const std::string& path) {
     py::dict dict;
     dict["name"] = std::string(segment.name);
     dict["bytes"] = segment.data.size();
-    dict["sha256"] = sha256(py::memoryview::from_memory(segment.data.data(),
-                                                        static_cast<py::ssize_t>(
-                                                            segment.data.size())))
+    dict["sha256"] = sha256(py::memoryview::from_memory(
+                                segment.data.data(), static_cast<py::ssize_t>(segment.data.size())))
                          .attr("hexdigest")();
     segments.append(dict);
   }

@@ -1,3 +1,5 @@
+#include "bind_session.h"
+
 #include <pybind11/stl.h>
 
 #include <array>
@@ -5,12 +7,26 @@
 #include <mutex>
 
 #include "arrays.h"
-#include "bind_session.h"
 #include "dicts.h"
 #include "errors.h"
 #include "module.h"
 
 namespace qaickit::py_ {
+namespace {
+
+// `size` default-constructed Ts: on the stack for as many inputs or outputs as programs have.
+template <class T>
+class FewOrMany {
+ public:
+  explicit FewOrMany(size_t size) : many_(size > few_.size() ? size : 0) {}
+  T* data() noexcept { return many_.empty() ? few_.data() : many_.data(); }
+
+ private:
+  std::array<T, 8> few_{};
+  std::vector<T> many_;
+};
+
+}  // namespace
 
 PySession::PySession(const std::string& path, const SessionOptions& options) {
   {
@@ -36,23 +52,15 @@ PySession::~PySession() {
 }
 
 py::dict PySession::run(const py::handle& inputs) {
-  constexpr size_t kOnStack = 16;
-  std::array<ConstBuffer, kOnStack> in_stack;
-  std::array<MutableBuffer, kOnStack> out_stack;
-  std::vector<ConstBuffer> in_heap;
-  std::vector<MutableBuffer> out_heap;
-  ConstBuffer* in = in_stack.data();
-  MutableBuffer* out = out_stack.data();
-  if (inputs_->size() > kOnStack) in = (in_heap.resize(inputs_->size()), in_heap.data());
-  if (outputs_->size() > kOnStack) out = (out_heap.resize(outputs_->size()), out_heap.data());
-
-  inputs_->borrow(inputs, in);
-  py::dict outputs = outputs_->make(out);
+  FewOrMany<ConstBuffer> in(inputs_->size());
+  FewOrMany<py::object> owners(inputs_->size());
+  FewOrMany<MutableBuffer> out(outputs_->size());
+  inputs_->borrow(inputs, in.data(), owners.data());
+  py::dict outputs = outputs_->make(out.data());
   Status status;
   {
-    // `inputs` and `outputs` hold the arrays; the caller's frame holds `inputs`.
     const py::gil_scoped_release released;
-    status = session_->run({in, inputs_->size()}, {out, outputs_->size()});
+    status = session_->run({in.data(), inputs_->size()}, {out.data(), outputs_->size()});
   }
   raise_if_error(status);
   return outputs;
@@ -60,9 +68,11 @@ py::dict PySession::run(const py::handle& inputs) {
 
 py::tuple PySession::benchmark(uint64_t inferences, double seconds, const py::object& inputs) {
   std::vector<ConstBuffer> buffers;
+  std::vector<py::object> owners;
   if (!inputs.is_none()) {
     buffers.resize(inputs_->size());
-    inputs_->borrow(inputs, buffers.data());
+    owners.resize(inputs_->size());
+    inputs_->borrow(inputs, buffers.data(), owners.data());
   }
   Result<BenchmarkResult> result = [&] {
     const py::gil_scoped_release released;
@@ -96,18 +106,19 @@ void bind_session(py::module_& m) {
            py::arg("device_settings") = DeviceSettings{})
       .def_property_readonly("program",
                              [](const PySession& s) { return to_dict(s.session().program()); })
-      .def_property_readonly("manifest",
-                             [](const PySession& s) { return to_dict(s.manifest()); })
+      .def_property_readonly("manifest", [](const PySession& s) { return to_dict(s.manifest()); })
       .def_property_readonly(
           "backend", [](const PySession& s) { return std::string(s.session().backend().name); })
       .def_property_readonly("devices",
                              [](const PySession& s) {
                                py::list devices;
-                               for (const auto& d : s.session().devices()) devices.append(to_dict(d));
+                               for (const auto& d : s.session().devices())
+                                 devices.append(to_dict(d));
                                return devices;
                              })
-      .def_property_readonly("precision", [](const PySession& s) { return s.session().precision(); })
-      .def("run", &PySession::run, py::arg("inputs"))
+      .def_property_readonly("precision",
+                             [](const PySession& s) { return s.session().precision(); })
+      .def("run", &PySession::run, py::arg("input_dict"))
       .def("benchmark", &PySession::benchmark, py::arg("inferences"), py::arg("seconds"),
            py::arg("inputs") = py::none())
       .def("close", &PySession::close);

@@ -44,8 +44,8 @@ std::vector<TensorSpec> to_specs(const py::object& list) {
     const auto dtype_text = item(tensor, "dtype").cast<std::string>();
     const auto dtype = dtype_from_name(dtype_text);
     if (!dtype) {
-      raise_if_error(Status(Code::kInvalidArgument,
-                            "'" + name + "': unknown dtype '" + dtype_text + "'"));
+      raise_if_error(
+          Status(Code::kInvalidArgument, "'" + name + "': unknown dtype '" + dtype_text + "'"));
     }
     specs.push_back({name, *dtype, item(tensor, "dims").cast<std::vector<int64_t>>(),
                      item_or(tensor, "scale", 1.0f), item_or(tensor, "offset", 0)});

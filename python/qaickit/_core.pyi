@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-import numpy as np
 import numpy.typing as npt
 
 __version__: str
@@ -100,7 +99,7 @@ class Session:
     def devices(self) -> list[DeviceDict]: ...
     @property
     def precision(self) -> str: ...
-    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]: ...
+    def run(self, input_dict: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]: ...
     def benchmark(
         self, inferences: int, seconds: float, inputs: Mapping[str, npt.NDArray[Any]] | None = None
     ) -> tuple[int, float]: ...
@@ -109,9 +108,9 @@ class Session:
 class LoadgenTest:
     """One LoadGen test on a thread of its own; one at a time in a process.
 
-    `options` has the fields of qaickit::LoadgenOptions (cpp/include/qaickit/loadgen.h) by name,
-    `scenario` and `mode` as lower-case words without separators ("singlestream", "findpeak"), and those
-    of BatchPolicy by name. Unknown names are refused.
+    `options` has the fields of qaickit::LoadgenOptions (cpp/include/qaickit/loadgen.h) and of
+    BatchPolicy by name; `scenario` and `mode` are lower-case words without separators
+    ("singlestream", "findpeak"). Unknown names are refused.
     """
 
     def __init__(

@@ -81,6 +81,5 @@ class DeviceError(QaicKitError):
     code = "DEVICE_ERROR"
 
 
-BY_CODE: dict[str, type[QaicKitError]] = {
-    cls.code: cls for cls in (QaicKitError, *QaicKitError.__subclasses__())
-}
+_CLASSES: list[type[QaicKitError]] = [QaicKitError, *QaicKitError.__subclasses__()]
+BY_CODE = {cls.code: cls for cls in _CLASSES}

@@ -28,7 +28,7 @@ struct BatchPolicy {
   uint32_t max_batch = 0;     // samples in one ExecObj; 0 = the program's batch size
   uint64_t max_delay_ns = 0;  // how long a part-filled batch waits, from its first sample
   CallerRuns caller_runs = CallerRuns::kAuto;
-  uint64_t idle_spin_ns = 20'000;          // bound of the spin before a worker parks
+  uint64_t idle_spin_ns = 20'000;             // bound of the spin before a worker parks
   uint64_t exec_timeout_ns = 60'000'000'000;  // asynchronous devices: a completion is lost after it
   uint64_t close_timeout_ns = 10'000'000'000;
   uint32_t queue_capacity = 4096;  // samples; a query beyond it waits for places

@@ -22,18 +22,18 @@ struct LoadgenOptions {
   LoadgenMode mode = LoadgenMode::kPerformance;
   std::string sut_name = "qaickit";
   std::string qsl_name = "qaickit";
-  std::string model_name;            // section looked up in the configuration files
-  std::string mlperf_conf;           // replaces LoadGen's built-in mlperf.conf
+  std::string model_name;   // section looked up in the configuration files
+  std::string mlperf_conf;  // replaces LoadGen's built-in mlperf.conf
   std::string user_conf;
-  bool built_in_conf = false;        // apply LoadGen's built-in mlperf.conf (MLPerf's own limits)
-  double target_qps = 0;             // Offline, Server
-  uint64_t target_latency_ns = 0;    // Server: bound; streams: expected latency
+  bool built_in_conf = false;      // apply LoadGen's built-in mlperf.conf (MLPerf's own limits)
+  double target_qps = 0;           // Offline, Server
+  uint64_t target_latency_ns = 0;  // Server: bound; streams: expected latency
   uint64_t min_duration_ms = 0;
   uint64_t max_duration_ms = 0;
   uint64_t min_query_count = 0;
   uint64_t max_query_count = 0;
   uint64_t performance_sample_count = 0;
-  std::string output_dir;            // must exist
+  std::string output_dir;  // must exist
   BatchPolicy batch;
 };
 

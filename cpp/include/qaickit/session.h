@@ -14,8 +14,8 @@
 namespace qaickit {
 
 struct SessionOptions {
-  std::string backend;          // empty: a card if one is there, else the CPU. Named: nothing else
-  std::vector<int> device_ids;  // empty: device 0
+  std::string backend;           // empty: a card if one is there, else the CPU. Named: nothing else
+  std::vector<int> device_ids;   // empty: device 0
   uint32_t num_activations = 1;  // on each device
   uint32_t set_size = 10;        // ExecObjs of each activation (asynchronous devices)
   uint32_t threads_per_activation = 1;
@@ -57,7 +57,8 @@ class QAICKIT_API Session {
                      std::span<const MutableBuffer> outputs) noexcept = 0;
 
   // Starts one worker for each activation, which pull samples from submit(). `handler` must
-  // outlive stop() or close(). Not while a submit() is in progress. Error kFailedPrecondition when already started.
+  // outlive stop() or close(). Not while a submit() is in progress. Error kFailedPrecondition when
+  // already started.
   virtual Status start(BatchHandler& handler, const BatchPolicy& policy) = 0;
   // Hands over samples. A query that fits the queue returns at once; a bigger one is claimed in
   // ranges from `samples` and returns when all of it has been claimed, not answered. `samples` is
@@ -78,7 +79,8 @@ class QAICKIT_API Session {
                                             std::span<const ConstBuffer> inputs) = 0;
 
   // stop(), then waits for runs to end (10 s at most, then kTimedOut). Further calls return
-  // kClosed. Idempotent. Devices are released when the session dies, which needs its last user gone.
+  // kClosed. Idempotent. Devices are released when the session dies, which needs its last user
+  // gone.
   virtual Status close() noexcept = 0;
 };
 

@@ -81,8 +81,8 @@ class [[nodiscard]] Result {
 
 }  // namespace qaickit
 
-#define QAICKIT_RETURN_IF_ERROR(expr)                   \
-  do {                                                  \
+#define QAICKIT_RETURN_IF_ERROR(expr)                                      \
+  do {                                                                     \
     if (::qaickit::Status status_ = (expr); !status_.ok()) return status_; \
   } while (false)
 

@@ -28,8 +28,7 @@ Status pin_this_thread(int cpu) {
   CPU_ZERO(&set);
   CPU_SET(cpu, &set);
   if (int error = pthread_setaffinity_np(pthread_self(), sizeof set, &set); error != 0) {
-    return Status(Code::kUnavailable,
-                  cat("cannot run on CPU ", cpu, ": ", std::strerror(error)));
+    return Status(Code::kUnavailable, cat("cannot run on CPU ", cpu, ": ", std::strerror(error)));
   }
   return {};
 }

@@ -13,7 +13,8 @@ namespace qaickit {
 // thread-local destructors that would run into unmapped code.
 class DynamicLibrary {
  public:
-  // Opens the first of `candidates` that loads. Error kUnavailable lists each path tried and why it failed.
+  // Opens the first of `candidates` that loads. Error kUnavailable lists each path tried and why it
+  // failed.
   static Result<DynamicLibrary> open_first(std::span<const std::string> candidates,
                                            const std::string& what);
 

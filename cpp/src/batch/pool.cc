@@ -10,9 +10,9 @@
 namespace qaickit {
 namespace {
 
-constexpr uint64_t kRetryNs = 10'000'000;  // bound of one sleep while waiting for room
+constexpr uint64_t kRetryNs = 10'000'000;    // bound of one sleep while waiting for room
 constexpr uint64_t kCancelNs = 100'000'000;  // for runs to end once asked to
-constexpr uint32_t kTimeEvery = 16;        // of the runs on callers' threads, one in so many
+constexpr uint32_t kTimeEvery = 16;          // of the runs on callers' threads, one in so many
 
 // Counts a submit() call for as long as it lasts.
 class Submitting {
@@ -100,7 +100,7 @@ Result<std::unique_ptr<Pool>> Pool::start(std::shared_ptr<SlotTable> slots, bool
   }
   QAICKIT_RETURN_IF_ERROR(handler.prepare(slots->size(), policy.max_batch));
   for (uint32_t i = 0; i < slots->size(); ++i) {
-    (*slots)[i].samples.resize(policy.max_batch);
+    (*slots)[i].samples = AlignedArray<Sample>(policy.max_batch);
     (*slots)[i].stats.reset(policy.max_batch);
     (*slots)[i].foreign_bindings = true;  // whatever an earlier handler left bound
   }
@@ -149,7 +149,8 @@ void Pool::flush() noexcept {
 void Pool::drain() noexcept {
   QueuedSample queued;
   while (core_->ring.try_pop(queued)) core_->fail_waiting({&queued.sample, 1});
-  for (auto part = core_->board.claim(SIZE_MAX); !part.empty(); part = core_->board.claim(SIZE_MAX)) {
+  for (auto part = core_->board.claim(SIZE_MAX); !part.empty();
+       part = core_->board.claim(SIZE_MAX)) {
     core_->fail_waiting(part);
     core_->release_claim(part.size());
   }
@@ -157,7 +158,8 @@ void Pool::drain() noexcept {
 
 uint32_t Pool::abandon_running(const Status& why) noexcept {
   uint32_t count = 0;
-  for (uint32_t i = 0; i < core_->slots->size(); ++i) count += core_->abandon((*core_->slots)[i], why);
+  for (uint32_t i = 0; i < core_->slots->size(); ++i)
+    count += core_->abandon((*core_->slots)[i], why);
   return count;
 }
 
@@ -198,8 +200,8 @@ Status Pool::stop() noexcept {
       if (slot.state.load(std::memory_order_acquire) == Slot::kRunning) slot.exec->cancel();
     }
     drain_for(kCancelNs);
-    const Status why(Code::kClosed, cat("the device did not end the run within ",
-                                        bound / 1'000'000, " ms of stop()"));
+    const Status why(Code::kClosed, cat("the device did not end the run within ", bound / 1'000'000,
+                                        " ms of stop()"));
     // A worker between two runs is in our own code and gets to its end, or to another run.
     do {
       stuck += abandon_running(why);

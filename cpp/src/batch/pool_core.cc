@@ -110,9 +110,9 @@ void PoolCore::reap(uint32_t activation) noexcept {
     if (slot.state.load(std::memory_order_acquire) != Slot::kRunning) continue;
     if (now < slot.deadline_ns.load(std::memory_order_relaxed)) continue;
     // The slot stays out of use until the device gives it back, if ever.
-    (void)abandon(slot, Status(Code::kTimedOut,
-                               cat("activation ", activation, ": no completion within ",
-                                   policy.exec_timeout_ns / 1'000'000, " ms")));
+    (void)abandon(slot,
+                  Status(Code::kTimedOut, cat("activation ", activation, ": no completion within ",
+                                              policy.exec_timeout_ns / 1'000'000, " ms")));
   }
 }
 

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/aligned_array.h"
 #include "qaickit/batch.h"
 #include "qaickit/device.h"
 #include "queue/event_count.h"
@@ -19,7 +20,7 @@ class SlotStats {
  public:
   void reset(uint32_t max_batch) {
     samples_ok = samples_failed = caller_batches = 0;
-    sizes_ = std::vector<std::atomic<uint64_t>>(max_batch + 1);
+    sizes_ = AlignedArray<std::atomic<uint64_t>>(max_batch + 1);
   }
   void count(uint32_t batch_size, bool ok, bool on_caller) noexcept {
     bump(ok ? samples_ok : samples_failed, batch_size);
@@ -30,14 +31,14 @@ class SlotStats {
   std::atomic<uint64_t> samples_ok{0};
   std::atomic<uint64_t> samples_failed{0};
   std::atomic<uint64_t> caller_batches{0};
-  const std::vector<std::atomic<uint64_t>>& sizes() const noexcept { return sizes_; }
+  const AlignedArray<std::atomic<uint64_t>>& sizes() const noexcept { return sizes_; }
 
  private:
   // No read-modify-write: one writer at a time, handed over with the slot.
   static void bump(std::atomic<uint64_t>& counter, uint64_t by) noexcept {
     counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
   }
-  std::vector<std::atomic<uint64_t>> sizes_;
+  AlignedArray<std::atomic<uint64_t>> sizes_;  // [n]: batches of n samples
 };
 
 // One ExecObj and what is in it. Belongs to whoever acquired it, until released.
@@ -49,7 +50,7 @@ class SlotStats {
 //                          holder's claim included
 //   abandoned -> idle      by the holder or the completion, at last: it answers nobody
 // A tensor-level call (Session::run) is not the pool's to abandon: it waits in `calling`.
-struct alignas(kCacheLine) Slot final : Completion {
+struct alignas(kBufferAlignment) Slot final : Completion {
   enum State : uint32_t { kIdle, kRunning, kCalling, kAbandoned };
 
   void complete(const Status& status) noexcept override {
@@ -76,7 +77,7 @@ struct alignas(kCacheLine) Slot final : Completion {
   bool foreign_bindings = false;
 
   // The samples in it.
-  std::vector<Sample> samples;
+  AlignedArray<Sample> samples;
   uint32_t count = 0;
   // While running a part of a big query: what its worker has claimed, and not begun, of it.
   std::span<const Sample> claim;

@@ -8,7 +8,7 @@
 namespace qaickit {
 namespace {
 
-constexpr uint64_t kClaimNs = 50'000;        // work that one claim from a big query should hold
+constexpr uint64_t kClaimNs = 50'000;  // work that one claim from a big query should hold
 constexpr uint64_t kMaxClaimBatches = 1024;
 constexpr uint64_t kParkNs = 1'000'000'000;  // bound of an idle sleep
 constexpr uint64_t kReapNs = 5'000'000;      // bound while completions are outstanding

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "base/aligned_buffer.h"
+#include "base/aligned_array.h"
 #include "qaickit/device.h"
 
 namespace qaickit {

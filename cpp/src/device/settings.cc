@@ -17,8 +17,9 @@ double SettingsReader::number(const char* name, double fallback, double min, dou
   const bool parsed = error == std::errc() && end == text.data() + text.size();
   if (!parsed || !(value >= min && value <= max)) {
     if (error_.ok()) {
-      error_ = Status(Code::kInvalidArgument, cat("device setting ", name, ": expected a number from ",
-                                                  min, " to ", max, ", got '", text, "'"));
+      error_ =
+          Status(Code::kInvalidArgument, cat("device setting ", name, ": expected a number from ",
+                                             min, " to ", max, ", got '", text, "'"));
     }
     return fallback;
   }

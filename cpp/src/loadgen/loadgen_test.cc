@@ -1,3 +1,5 @@
+#include "loadgen.h"
+
 #include <unistd.h>
 
 #include <atomic>
@@ -10,7 +12,6 @@
 #include "base/cat.h"
 #include "loadgen/settings.h"
 #include "loadgen/sut.h"
-#include "loadgen.h"
 #include "qaickit/loadgen.h"
 #include "queue/event_count.h"
 

@@ -30,13 +30,13 @@ void Sut::IssueQuery(const std::vector<mlperf::QuerySample>& samples) {
 }
 
 Status Sut::prepare(uint32_t slots, uint32_t max_batch) {
-  max_batch_ = max_batch;
-  responses_.resize(size_t{slots} * max_batch);
+  responses_.clear();
+  for (uint32_t slot = 0; slot < slots; ++slot) responses_.emplace_back(max_batch);
   return {};
 }
 
 void Sut::respond(uint32_t slot, std::span<const Response> responses) noexcept {
-  mlperf::QuerySampleResponse* out = &responses_[size_t{slot} * max_batch_];
+  mlperf::QuerySampleResponse* out = responses_[slot].data();
   for (size_t i = 0; i < responses.size(); ++i) {
     out[i].id = responses[i].id;
     out[i].data = reinterpret_cast<uintptr_t>(responses[i].data);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/aligned_array.h"
 #include "loadgen.h"
 #include "qaickit/session.h"
 #include "qaickit/workload.h"
@@ -42,8 +43,7 @@ class Sut final : public mlperf::SystemUnderTest, public ResponseSink {
  private:
   Session& session_;
   const std::string name_;
-  uint32_t max_batch_ = 0;
-  std::vector<mlperf::QuerySampleResponse> responses_;  // max_batch for each slot
+  std::vector<AlignedArray<mlperf::QuerySampleResponse>> responses_;  // scratch of each slot
   std::atomic<uint64_t> issued_{0};
   std::atomic<bool> aborted_{false};
   mutable std::mutex mutex_;  // failures only

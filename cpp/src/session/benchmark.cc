@@ -87,7 +87,8 @@ Result<BenchmarkResult> run_benchmark(Session& session, uint32_t slots, uint64_t
     } else {
       const double rate = static_cast<double>(done) / std::max(elapsed(), 1e-9);
       const double left = std::max(seconds - elapsed(), 0.0);
-      round = std::max<uint64_t>(slots, static_cast<uint64_t>(rate * std::min(kRoundSeconds, left)));
+      round =
+          std::max<uint64_t>(slots, static_cast<uint64_t>(rate * std::min(kRoundSeconds, left)));
     }
   }
   const BenchmarkResult result{done, elapsed()};

@@ -12,8 +12,7 @@ constexpr uint32_t kMaxSetSize = 64;  // bits of a slot mask
 Status check_options(const SessionOptions& options) {
   auto in_range = [](const char* name, uint32_t value, uint32_t max) {
     if (value >= 1 && value <= max) return Status();
-    return Status(Code::kInvalidArgument,
-                  cat(name, " is ", value, "; expected 1 to ", max));
+    return Status(Code::kInvalidArgument, cat(name, " is ", value, "; expected 1 to ", max));
   };
   QAICKIT_RETURN_IF_ERROR(in_range("num_activations", options.num_activations, 1024));
   QAICKIT_RETURN_IF_ERROR(in_range("set_size", options.set_size, kMaxSetSize));
@@ -56,7 +55,8 @@ Result<std::shared_ptr<Resources>> acquire_resources(std::shared_ptr<const Qpc> 
       }
       r.activations.push_back(std::move(activated).value());
       auto& set = exec_objs.emplace_back();
-      // A synchronous device computes on the thread that calls it: one at a time for each activation.
+      // A synchronous device computes on the thread that calls it: one at a time for each
+      // activation.
       for (uint32_t s = 0; s < (r.async ? options.set_size : 1); ++s) {
         QAICKIT_ASSIGN_OR_RETURN(auto exec, r.activations.back()->create_exec_obj());
         set.push_back(std::move(exec));

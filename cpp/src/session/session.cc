@@ -80,8 +80,8 @@ class SessionImpl final : public Session {
                         ": compile it with a bigger batch or lower max_batch"));
     }
     std::shared_ptr<SlotTable> slots(resources_, resources_->slots.get());
-    QAICKIT_ASSIGN_OR_RETURN(
-        pool_, Pool::start(std::move(slots), async_, resources_, handler, resolved));
+    QAICKIT_ASSIGN_OR_RETURN(pool_,
+                             Pool::start(std::move(slots), async_, resources_, handler, resolved));
     running_.store(pool_.get(), std::memory_order_release);
     started_ = true;
     return {};
@@ -195,8 +195,8 @@ class SessionImpl final : public Session {
           [&] { return slot.state.load(std::memory_order_acquire) == Slot::kIdle; },
           kCallTimeoutNs);
       if (!ended && slot.abandon(Slot::kCalling)) {
-        return Status(Code::kTimedOut, cat("no completion within ",
-                                           kCallTimeoutNs / 1'000'000'000, " s"));
+        return Status(Code::kTimedOut,
+                      cat("no completion within ", kCallTimeoutNs / 1'000'000'000, " s"));
       }
       status = slot.call_status;
     } else {

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "base/aligned_buffer.h"
+#include "base/aligned_array.h"
 #include "qaickit/batch.h"
 #include "qaickit/qpc.h"
 #include "qaickit/workload.h"

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 
+#include "base/aligned_array.h"
 #include "base/cat.h"
 #include "workload/sample_store.h"
 
@@ -19,11 +20,14 @@ class StoredWorkload : public Workload {
   void unload(std::span<const uint64_t>) noexcept override { store_.unload(); }
 
   Status prepare(uint32_t slots, uint32_t max_batch) override {
-    max_batch_ = max_batch;
-    responses_.resize(size_t{slots} * max_batch);
-    payload_.resize(responses_.size() * payload_bytes());
-    for (size_t i = 0; i < responses_.size(); ++i) {
-      responses_[i] = {0, payload_.data() + i * payload_bytes(), payload_bytes()};
+    scratch_.clear();
+    for (uint32_t slot = 0; slot < slots; ++slot) {
+      Scratch& scratch = scratch_.emplace_back(
+          Scratch{AlignedArray<Response>(max_batch), AlignedBuffer(max_batch * payload_bytes())});
+      for (size_t row = 0; row < max_batch; ++row) {
+        scratch.responses[row] = {0, scratch.payload.data() + row * payload_bytes(),
+                                  payload_bytes()};
+      }
     }
     return sink_.prepare(slots, max_batch);
   }
@@ -31,7 +35,7 @@ class StoredWorkload : public Workload {
   Status gather(const Batch& batch) noexcept final { return store_.gather(batch); }
 
   void scatter(const Batch& batch) noexcept final {
-    Response* responses = &responses_[size_t{batch.slot} * max_batch_];
+    Response* responses = scratch_[batch.slot].responses.data();
     for (size_t row = 0; row < batch.samples.size(); ++row) {
       responses[row].id = batch.samples[row].id;
       write_payload(batch.exec, row, responses[row]);
@@ -50,11 +54,14 @@ class StoredWorkload : public Workload {
   virtual void write_payload(const ExecObj& exec, size_t row, Response& response) noexcept = 0;
 
  private:
+  struct Scratch {
+    AlignedArray<Response> responses;
+    AlignedBuffer payload;
+  };
+
   SampleStore store_;
   ResponseSink& sink_;
-  uint32_t max_batch_ = 0;
-  std::vector<Response> responses_;
-  std::vector<std::byte> payload_;
+  std::vector<Scratch> scratch_;  // one for each slot
 };
 
 class Raw final : public StoredWorkload {
@@ -119,10 +126,10 @@ class Classification final : public StoredWorkload {
       case DType::kInt64: return scores ? argmax<int64_t> : value_of<int64_t>;
       default: break;
     }
-    return Status(Code::kInvalidArgument,
-                  cat("workload 'classification' needs scores or a class in output 0; '",
-                      output.name, "' is ", dtype_name(output.dtype),
-                      ", expected float32, int8, uint8, int32 or int64"));
+    return Status(
+        Code::kInvalidArgument,
+        cat("workload 'classification' needs scores or a class in output 0; '", output.name,
+            "' is ", dtype_name(output.dtype), ", expected float32, int8, uint8, int32 or int64"));
   }
 
   Classification(SampleStore store, ResponseSink& sink, ClassOf class_of, size_t row_bytes,
@@ -158,7 +165,8 @@ Result<std::unique_ptr<Workload>> Workload::create(std::string_view kind,
                                                    std::vector<SampleArray> arrays,
                                                    ResponseSink& sink) {
   if (program.outputs.empty()) {
-    return Status(Code::kInvalidArgument, cat("'", program.name, "' has no outputs to answer with"));
+    return Status(Code::kInvalidArgument,
+                  cat("'", program.name, "' has no outputs to answer with"));
   }
   QAICKIT_ASSIGN_OR_RETURN(SampleStore store, SampleStore::create(program, std::move(arrays)));
   if (kind == "raw") {

@@ -71,10 +71,9 @@ class CpuExecObj final : public HostExecObj {
 
   Status run() noexcept override {
     const CpuProgramState& s = *state_;
-    ort::OrtStatus* status =
-        s.api.Run(s.session.get(), options_.get(), s.input_names.data(), run_inputs_.data(),
-                  run_inputs_.size(), s.output_names.data(), run_outputs_.size(),
-                  run_outputs_.data());
+    ort::OrtStatus* status = s.api.Run(
+        s.session.get(), options_.get(), s.input_names.data(), run_inputs_.data(),
+        run_inputs_.size(), s.output_names.data(), run_outputs_.size(), run_outputs_.data());
     if (!status) return {};
     Status ours = ort::to_status(s.api, status, "Run");
     const std::lock_guard lock(cancel_mutex_);
@@ -244,8 +243,8 @@ Result<Owned<ort::OrtSessionOptions>> session_options(const Api& api,
   ORT_RETURN_IF_ERROR(api, api.SetInterOpNumThreads(raw, 1), "inter-op threads");
   if (options.num_activations > 1) {
     // Threads that spin for one activation's work would take the CPU from another's.
-    ORT_RETURN_IF_ERROR(
-        api, api.AddSessionConfigEntry(raw, "session.intra_op.allow_spinning", "0"), "spinning");
+    ORT_RETURN_IF_ERROR(api, api.AddSessionConfigEntry(raw, "session.intra_op.allow_spinning", "0"),
+                        "spinning");
   }
   return owned;
 }

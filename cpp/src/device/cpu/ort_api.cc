@@ -22,9 +22,12 @@ constexpr const char* kOverride = "QAICKIT_ONNXRUNTIME_LIB";
 constexpr const char* kAdvice = "install it with: pip install onnxruntime";
 
 Result<Api> open_api() {
-  const std::vector<std::string> candidates = wheel_library_candidates(
-      kOverride, "onnxruntime/capi", "libonnxruntime.so",
-      {"libonnxruntime.so.1", "libonnxruntime.so"});
+  // From 1.29 on the library starts a thread that uploads telemetry, before there is an Env to
+  // disable it on; a child of fork() then hangs at its exit. Whoever wants it sets the variable.
+  setenv("ORT_DISABLE_TELEMETRY", "1", 0);
+  const std::vector<std::string> candidates =
+      wheel_library_candidates(kOverride, "onnxruntime/capi", "libonnxruntime.so",
+                               {"libonnxruntime.so.1", "libonnxruntime.so"});
   auto library = DynamicLibrary::open_first(candidates, "ONNX Runtime");
   if (!library.ok()) {
     return Status(Code::kUnavailable, cat(library.status().message(), "\n", kAdvice,

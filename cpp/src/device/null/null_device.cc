@@ -145,7 +145,8 @@ class NullExecObj final : public HostExecObj {
       : HostExecObj(state->qpc->program()), state_(std::move(state)) {}
 
   Status run() noexcept override {
-    if (state_->settings.async) return Status(Code::kUnsupported, "null: an async device only enqueues");
+    if (state_->settings.async)
+      return Status(Code::kUnsupported, "null: an async device only enqueues");
     if (state_->settings.latency_ns > 0 && !sleep_unless_cancelled()) {
       return Status(Code::kCancelled, "null: the run was cancelled");
     }
@@ -216,9 +217,9 @@ void CompletionThread::loop() {
       lock.lock();
       continue;
     }
-    const auto next = std::min_element(
-        pending_.begin(), pending_.end(),
-        [](const Pending& a, const Pending& b) { return a.due_ns < b.due_ns; });
+    const auto next =
+        std::min_element(pending_.begin(), pending_.end(),
+                         [](const Pending& a, const Pending& b) { return a.due_ns < b.due_ns; });
     if (next == pending_.end()) {
       changed_.wait(lock);
     } else {
@@ -258,13 +259,14 @@ class NullProgram final : public Program {
 
 class NullDevice final : public Device {
  public:
-  explicit NullDevice(int id) : info_{std::string(kNullBackendName), id, "null (computes nothing)"} {}
+  explicit NullDevice(int id)
+      : info_{std::string(kNullBackendName), id, "null (computes nothing)"} {}
   const DeviceInfo& info() const noexcept override { return info_; }
   Result<std::shared_ptr<Program>> load(std::shared_ptr<const Qpc> qpc,
                                         const ProgramOptions& options) override {
     QAICKIT_ASSIGN_OR_RETURN(const NullSettings settings, read_settings(options.settings));
-    return std::shared_ptr<Program>(
-        std::make_shared<NullProgram>(std::make_shared<NullProgramState>(std::move(qpc), settings)));
+    return std::shared_ptr<Program>(std::make_shared<NullProgram>(
+        std::make_shared<NullProgramState>(std::move(qpc), settings)));
   }
 
  private:
@@ -278,7 +280,8 @@ Result<std::vector<DeviceInfo>> enumerate_null() {
 }
 
 Result<std::shared_ptr<Device>> create_null(int id) {
-  if (id < 0) return Status(Code::kNotFound, cat("null device ", id, " does not exist; ids start at 0"));
+  if (id < 0)
+    return Status(Code::kNotFound, cat("null device ", id, " does not exist; ids start at 0"));
   return std::shared_ptr<Device>(std::make_shared<NullDevice>(id));
 }
 

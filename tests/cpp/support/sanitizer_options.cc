@@ -1,0 +1,14 @@
+// Options of the sanitizers, so that a test binary started by hand runs as ctest runs it. The
+// environment (TSAN_OPTIONS, ...) still wins.
+
+extern "C" {
+
+const char* __tsan_default_options();
+const char* __tsan_default_options() {
+  return "halt_on_error=1:second_deadlock_stack=1:suppressions=" QAICKIT_SOURCE_DIR
+         "/third_party/loadgen.tsan.supp";
+}
+
+const char* __ubsan_default_options();
+const char* __ubsan_default_options() { return "print_stacktrace=1"; }
+}
