@@ -133,6 +133,8 @@ def _print(found: Examination, console: Console) -> None:
     rows = list(_rows(found))
     if console.is_terminal:
         table = Table(show_header=False)
+        table.add_column()
+        table.add_column(overflow="fold")
         for label, text in rows:
             table.add_row(Text(label), Text(text))
         console.print(table)

@@ -538,6 +538,16 @@ def test_a_result_is_not_replaced_unasked(tmp_path: Path) -> None:
     assert (tmp_path / "out" / DETAIL_LOG).read_bytes() != before
 
 
+def test_a_second_test_in_a_process_is_refused(tmp_path: Path) -> None:
+    code = "from qaickit.loadgen.cli import main; f = ['--count', '5000']; print(main(f), main(f))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, timeout=60, cwd=tmp_path, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "0 2"
+    assert "one test in a process" in done.stderr
+
+
 def test_json_may_go_into_the_output_directory(tmp_path: Path) -> None:
     loadgen(tmp_path, "--count", 5000, "--output-dir", "out", "--json", "out/result.json")
     assert json.loads((tmp_path / "out" / "result.json").read_text())["good"] is True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -178,7 +179,7 @@ def test_loadgen_refuses_the_file_for_such_a_line(tmp_path: Path, line: str) -> 
 
 
 # What LoadGen stores for a key, where Python can see it: (field, factor).
-FIELDS = {
+FIELDS: dict[str | tuple[str, str], tuple[str, float]] = {
     "min_duration": ("min_duration_ms", 1),
     "max_duration": ("max_duration_ms", 1),
     "min_query_count": ("min_query_count", 1),
@@ -193,19 +194,32 @@ FIELDS = {
     ("target_latency_percentile", "Server"): ("server_target_latency_percentile", 0.01),
 }
 
-_MODELS = st.sampled_from(["*", "digits", "bert", "nope"])
-_SCENARIOS = st.sampled_from([*SCENARIO_NAMES, "*", "offline"])
-_NAMES = st.sampled_from([*KEYS, "qsl_rng_seed", "min_durations"])
-_VALUES = st.one_of(
-    st.integers(-3, 10**7).map(str),
-    st.floats(0, 1e6, allow_nan=False).map(repr),
-    st.sampled_from(["0x1F", "010", "1e3", ".5", "5.", "x", "", "# 5", "5 # c", "5 6", "+7"]),
+_INTEGERS = st.one_of(st.integers(1, 10**7).map(str), st.sampled_from(["0x1F", "+7", "1"]))
+_NUMBERS = st.one_of(
+    _INTEGERS,
+    st.floats(0.001, 99, allow_nan=False).map(repr),
+    st.sampled_from(["1e1", ".5", "5.", "2.5E-1"]),
 )
-_EQUALS = st.sampled_from([" = ", " = ", " = ", "=", "\t=\v", " =", "= "])
+_ODD_VALUES = st.sampled_from(["010", "x", "", "# 5", "5 # c", "5 6", "-3", "1e3", "0.5", "0"])
+_EQUALS = st.sampled_from([" = "] * 8 + ["\t=\v", "=", " =", "= "])
+
+
+def _line(names: list[str], scenarios: list[str], values: st.SearchStrategy[str]) -> Any:
+    return st.builds(
+        lambda m, s, n, e, v: f"{m}.{s}.{n}{e}{v}",
+        st.sampled_from(["*", "*", "digits", "digits", "bert", "nope"]),
+        st.sampled_from(scenarios),
+        st.sampled_from(names),
+        _EQUALS,
+        values,
+    )
+
+
 _LINES = st.one_of(
-    st.builds(
-        lambda m, s, n, e, v: f"{m}.{s}.{n}{e}{v}", _MODELS, _SCENARIOS, _NAMES, _EQUALS, _VALUES
-    ),
+    _line([n for n in FIELDS if isinstance(n, str)], [*SCENARIO_NAMES, "*"], _INTEGERS),
+    _line(["target_qps"], ["Offline", "Server", "*"], _NUMBERS),
+    _line(["target_latency", "target_latency_percentile"], ["SingleStream", "Server"], _NUMBERS),
+    _line([*KEYS, "qsl_rng_seed", "min_durations"], [*SCENARIO_NAMES, "offline"], _ODD_VALUES),
     st.sampled_from(["", "# comment", "#comment", "  ", "#", "# a = b"]),
 )
 

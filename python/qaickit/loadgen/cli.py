@@ -287,10 +287,12 @@ def _expected(settings: Settings, samples: int) -> Expected:
     if not settings.mode.has_performance:
         return Expected(samples=samples)
     seconds = settings.min_duration_ms / 1e3
-    if settings.scenario is not Scenario.OFFLINE:
-        return Expected(seconds=seconds)
-    wanted = math.floor(_OFFLINE_SLACK * seconds * settings.target_qps)
-    return Expected(samples=max(settings.min_query_count, wanted))
+    queries, qps = settings.min_query_count, settings.target_qps
+    if settings.scenario is Scenario.OFFLINE:
+        return Expected(samples=max(queries, math.floor(_OFFLINE_SLACK * seconds * qps)))
+    if settings.scenario is Scenario.SERVER:
+        return Expected(seconds=max(seconds, queries / qps if qps else 0.0))
+    return Expected(seconds=max(seconds, queries * settings.target_latency_ns / 1e9))
 
 
 def _collect(

@@ -163,6 +163,8 @@ def print_report(report: Report, console: Console) -> None:
     rows = list(_rows(report))
     if console.is_terminal:
         table = Table(show_header=False)
+        table.add_column()
+        table.add_column(overflow="fold")
         for label, text in rows:
             table.add_row(Text(label), Text(text))
         console.print(table)
