@@ -1,16 +1,20 @@
 // One LoadGen run over a device that computes nothing, through qaickit's harness or through the
 // least SUT there can be: one that completes every query inline, on LoadGen's own thread, in
-// completions of the same size. bench/harness.py runs the two in turn and prints ratios.
+// completions of the same size. A third, `bare`, is the upper bound: threads that only claim and
+// complete. bench/harness.py runs the two in turn and prints ratios.
 //
-//   harness_bench inline|qaickit singlestream|server|offline BATCH ACTIVATIONS SAMPLES QPS
+//   harness_bench inline|bare|qaickit singlestream|server|offline BATCH ACTIVATIONS SAMPLES QPS
 //   OUTPUT_DIR
 //
 // LoadGen's log in OUTPUT_DIR has the result; trace is off on both sides.
 
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "loadgen.h"
@@ -47,6 +51,45 @@ class InlineSut final : public mlperf::SystemUnderTest {
   const std::string name_ = "inline";
   const float answer_ = 0;
   std::vector<mlperf::QuerySampleResponse> responses_;
+};
+
+// The most that two threads can get out of LoadGen: each claims ranges and completes them.
+class BareSut final : public mlperf::SystemUnderTest {
+ public:
+  BareSut(size_t batch, size_t threads) : batch_(batch), threads_(threads) {}
+  const std::string& Name() override { return name_; }
+  void IssueQuery(const std::vector<mlperf::QuerySample>& samples) override {
+    std::atomic<size_t> cursor{0};
+    std::vector<std::thread> threads;
+    for (size_t t = 0; t < threads_; ++t) {
+      threads.emplace_back([&] {
+        constexpr size_t kClaim = 256;
+        const float answer = 0;
+        std::vector<mlperf::QuerySampleResponse> responses(batch_);
+        for (;;) {
+          const size_t begin = cursor.fetch_add(kClaim, std::memory_order_relaxed);
+          if (begin >= samples.size()) return;
+          const size_t end = std::min(begin + kClaim, samples.size());
+          for (size_t at = begin; at < end;) {
+            size_t n = 0;
+            for (; n < batch_ && at < end; ++n, ++at) {
+              responses[n].id = samples[at].id;
+              responses[n].data = reinterpret_cast<uintptr_t>(&answer);
+              responses[n].size = sizeof answer;
+            }
+            mlperf::QuerySamplesComplete(responses.data(), n);
+          }
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  void FlushQueries() override {}
+
+ private:
+  const std::string name_ = "bare";
+  const size_t batch_;
+  const size_t threads_;
 };
 
 class EmptyQsl final : public mlperf::QuerySampleLibrary {
@@ -117,7 +160,7 @@ LoadgenOptions make_options(const std::string& scenario, uint64_t samples, doubl
 int main(int argc, char** argv) {
   if (argc != 8) {
     std::fprintf(stderr,
-                 "usage: harness_bench inline|qaickit singlestream|server|offline BATCH "
+                 "usage: harness_bench inline|bare|qaickit singlestream|server|offline BATCH "
                  "ACTIVATIONS SAMPLES QPS OUTPUT_DIR\n");
     return 2;
   }
@@ -127,11 +170,14 @@ int main(int argc, char** argv) {
   const int activations = std::atoi(argv[4]);
   const auto options = make_options(scenario, std::strtoull(argv[5], nullptr, 10),
                                     std::strtod(argv[6], nullptr), argv[7]);
-  if (sut == "inline") {
+  if (sut != "qaickit") {
     InlineSut inline_sut(static_cast<size_t>(batch));
+    BareSut bare_sut(static_cast<size_t>(batch), static_cast<size_t>(activations));
+    mlperf::SystemUnderTest* peer = &inline_sut;
+    if (sut == "bare") peer = &bare_sut;
     EmptyQsl qsl;
-    mlperf::StartTest(&inline_sut, &qsl, or_die(make_test_settings(options)),
-                      make_log_settings(options), "");
+    mlperf::StartTest(peer, &qsl, or_die(make_test_settings(options)), make_log_settings(options),
+                      "");
     return 0;
   }
   auto session = null_session(batch, static_cast<uint32_t>(activations));

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "cpp/container/scratch.h"
+#include "container/scratch.h"
 #include "qaickit/device.h"
 #include "support/environment.h"
 
