@@ -28,6 +28,7 @@ from qaickit.loadgen.output_dir import (
     refuse_audit_config,
     write_text,
 )
+from qaickit.loadgen.plan import check_memory, make_plan
 from qaickit.loadgen.progress import Expected
 from qaickit.loadgen.results import ACCURACY_LOG, DETAIL_LOG, LOG_FILES, SUMMARY_LOG, read_detail
 from qaickit.loadgen.scenarios import Mode, Scenario
@@ -173,6 +174,26 @@ def test_flags_that_say_nothing_are_refused(flags: Flags, message: str) -> None:
 def test_more_samples_in_memory_than_there_are_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="has 360 samples, got 361"):
         chosen(Flags(performance_sample_count=361))
+
+
+def test_a_plan_says_how_many_queries_and_how_long() -> None:
+    offline = make_plan(chosen(Flags(target_qps=100, min_duration_s=10)), None)
+    assert (offline.queries, offline.seconds) == (1100, 11)
+    server = make_plan(chosen(Flags(scenario=SERVER, target_qps=10, min_duration_s=10)), None)
+    assert (server.queries, server.seconds) == (662, 66.2)
+    single = make_plan(chosen(Flags(scenario=SINGLE, target_latency_ms=1)), None)
+    assert (single.queries, single.seconds) == (10_000, 5)
+    conf = Conf("c", {"*.Server.target_qps": "0x10", "*.*.min_query_count": "32000"})
+    limits = make_plan(chosen(Flags(scenario=SERVER, user_conf=Path("c")), None, conf), conf)
+    assert (limits.queries, limits.seconds) == (32_000, 2000)
+
+
+def test_a_test_that_does_not_fit_the_memory_is_refused() -> None:
+    plan = make_plan(chosen(Flags(target_qps=1e6, min_duration_s=600)), None)
+    check_memory(plan, OFFLINE, 2**40)
+    check_memory(plan, OFFLINE, 0)
+    with pytest.raises(InvalidArgumentError, match="660,000,000 samples .* 68 GiB .* 16 GiB"):
+        check_memory(plan, OFFLINE, 2**34)
 
 
 def test_expected_fraction() -> None:
@@ -416,7 +437,7 @@ def test_an_onnx_model_runs_on_random_data(tmp_path: Path, linear_onnx: Path) ->
 
 
 def test_null_says_speed_only(tmp_path: Path) -> None:
-    result = result_of(tmp_path, "--backend", "null", "--min-duration", 0.05)
+    result = result_of(tmp_path, "--backend", "null")
     assert "'null' computes nothing" in result["subject"]["speed_only"]
     assert result["subject"]["backend"] == "null"
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -46,10 +47,12 @@ struct PoolCore {
   // Answers batches whose completion is overdue. For one activation: its worker's duty.
   void reap(uint32_t activation) noexcept;
 
-  // Remembers how long a batch takes (exponential mean), for CallerRuns::kAuto.
+  // Remembers how long a batch takes (exponential mean), for CallerRuns::kAuto. A batch during
+  // which this thread lost the CPU counts as four times the mean at most.
   void note_batch_ns(uint64_t ns) noexcept {
-    const uint64_t old = batch_ns.load(std::memory_order_relaxed);
-    batch_ns.store(old == 0 ? ns + 1 : old - old / 8 + ns / 8 + 1, std::memory_order_relaxed);
+    const uint64_t mean = batch_ns.load(std::memory_order_relaxed);
+    const uint64_t next = mean == 0 ? ns : mean - mean / 8 + std::min(ns, 4 * mean) / 8;
+    batch_ns.store(next + 1, std::memory_order_relaxed);
   }
   bool caller_may_run() const noexcept;
 

@@ -41,6 +41,7 @@ from qaickit.loadgen.output_dir import (
     refuse_audit_config,
     write_text,
 )
+from qaickit.loadgen.plan import check_memory, make_plan, memory_bytes
 from qaickit.loadgen.progress import Expected, follow
 from qaickit.loadgen.python_harness import PythonTest
 from qaickit.loadgen.report import (
@@ -81,7 +82,6 @@ _INPUT_ERRORS = (
 )
 # LoadGen's Python module has no abort, so waiting longer would not help.
 _ABORT_TIMEOUT_S = {"native": 15.0, "python": 3.0}
-_OFFLINE_SLACK = 1.1  # LoadGen's own
 _STDOUT = "-"
 
 
@@ -129,7 +129,7 @@ class _Run:
             if flags.mode.has_accuracy:
                 check_labels(target.dataset.labels, target.workload, target.dataset.name)
             settings = self._settings(flags, conf, target)
-            return self._test(target, settings)
+            return self._test(target, settings, _expected(settings, conf, len(target.dataset)))
         finally:
             target.session.close()
 
@@ -156,10 +156,10 @@ class _Run:
         if not self.args.quiet:
             self.err.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _test(self, target: Target, settings: Settings) -> int:
+    def _test(self, target: Target, settings: Settings, expected: Expected) -> int:
         _OneTest.started = True
         test = self._start(target, settings)
-        interrupted, ended = self._follow(test, _expected(settings, len(target.dataset)))
+        interrupted, ended = self._follow(test, expected)
         report = _collect(target, settings, test, self.args.harness, interrupted, ended)
         self._publish(report)
         if not ended:
@@ -283,16 +283,14 @@ def _target_note(settings: Settings) -> str:
     return ""
 
 
-def _expected(settings: Settings, samples: int) -> Expected:
+def _expected(settings: Settings, conf: Conf | None, samples: int) -> Expected:
     if not settings.mode.has_performance:
         return Expected(samples=samples)
-    seconds = settings.min_duration_ms / 1e3
-    queries, qps = settings.min_query_count, settings.target_qps
+    plan = make_plan(settings, conf)
+    check_memory(plan, settings.scenario, memory_bytes())
     if settings.scenario is Scenario.OFFLINE:
-        return Expected(samples=max(queries, math.floor(_OFFLINE_SLACK * seconds * qps)))
-    if settings.scenario is Scenario.SERVER:
-        return Expected(seconds=max(seconds, queries / qps if qps else 0.0))
-    return Expected(seconds=max(seconds, queries * settings.target_latency_ns / 1e9))
+        return Expected(samples=plan.queries)
+    return Expected(seconds=plan.seconds)
 
 
 def _collect(

@@ -29,8 +29,8 @@ QUICK_MIN_QUERIES: Mapping[Scenario, int] = {
     Scenario.MULTI_STREAM: 662,
     Scenario.SERVER: 662,
 }
-# LoadGen keeps about 0.4 kB for each sample that it may issue, and makes twice as many as it
-# expects in the streams. Quick tests of very fast models are shortened to stay below 1 GB.
+# LoadGen makes all queries before the first one and twice as many as it expects in the streams.
+# Quick tests of very fast models are shortened to what that takes a second and a few 100 MB for.
 QUICK_MAX_QUERIES: Mapping[Scenario, int] = {
     Scenario.OFFLINE: 2_000_000,
     Scenario.SINGLE_STREAM: 500_000,
@@ -39,6 +39,8 @@ QUICK_MAX_QUERIES: Mapping[Scenario, int] = {
 }
 # Offline: an estimate too low makes the query, and with it the test, too short.
 OFFLINE_HEADROOM = 1.2
+OFFLINE_SLACK = 1.1  # LoadGen's own, on top
+FASTEST_SAMPLES_PER_SECOND = 5e7  # of LoadGen itself, several times over
 # Streams: an estimate too high makes LoadGen run out of queries.
 STREAM_HEADROOM = 0.7
 FASTEST_QUERY_NS = 100.0  # LoadGen's own share of a query is more than that
@@ -273,7 +275,8 @@ def _put_flags(chosen: _Chosen, flags: Flags) -> None:
 
 def _put_measured(chosen: _Chosen, scenario: Scenario, rate: Rate) -> None:
     if scenario is Scenario.OFFLINE:
-        chosen.put("target_qps", rate.samples_per_second * OFFLINE_HEADROOM, "measured")
+        qps = min(rate.samples_per_second, FASTEST_SAMPLES_PER_SECOND) * OFFLINE_HEADROOM
+        chosen.put("target_qps", qps, "measured")
     elif scenario is Scenario.SERVER:
         # Single samples: how full the batches get is not known yet.
         qps = min(rate.samples_per_second * SERVER_LOAD, QUICK_MAX_SERVER_QPS)
