@@ -192,7 +192,7 @@ def test_a_test_that_does_not_fit_the_memory_is_refused() -> None:
     plan = make_plan(chosen(Flags(target_qps=1e6, min_duration_s=600)), None)
     check_memory(plan, OFFLINE, 2**40)
     check_memory(plan, OFFLINE, 0)
-    with pytest.raises(InvalidArgumentError, match="660,000,000 samples .* 68 GiB .* 16 GiB"):
+    with pytest.raises(InvalidArgumentError, match=r"660,000,000 samples .* 68 GiB,.* 16 GiB"):
         check_memory(plan, OFFLINE, 2**34)
 
 

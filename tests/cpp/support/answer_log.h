@@ -82,6 +82,9 @@ class AnswerLog : public BatchHandler {
   }
   void wait_all() const { wait_answered(entries_.size()); }
 
+  uint32_t answers(uint64_t id) const {
+    return entries_.at(id).ok.load() + entries_.at(id).failed.load();
+  }
   bool ok(uint64_t id) const { return entries_.at(id).ok.load() == 1; }
   Code code(uint64_t id) const { return entries_.at(id).code.load(); }
   pthread_t thread(uint64_t id) const { return entries_.at(id).thread.load(); }
@@ -95,15 +98,17 @@ class AnswerLog : public BatchHandler {
     return codes;
   }
 
-  // Every sample has one answer, and those with a result have their own.
-  ::testing::AssertionResult each_once() const {
+  // Every sample has one answer (or none, where `accepted` says that it was refused), and those
+  // with a result have their own.
+  ::testing::AssertionResult each_once(
+      const std::function<bool(uint64_t)>& accepted = [](uint64_t) { return true; }) const {
     for (size_t id = 0; id < entries_.size(); ++id) {
-      const uint32_t ok = entries_[id].ok.load();
-      const uint32_t failed = entries_[id].failed.load();
-      if (ok + failed != 1) {
+      const uint32_t expected = accepted(id) ? 1 : 0;
+      if (answers(id) != expected) {
         return ::testing::AssertionFailure()
-               << "sample " << id << " of " << entries_.size() << " was answered " << ok
-               << " times and failed " << failed << " times";
+               << "sample " << id << " of " << entries_.size() << " was answered "
+               << entries_[id].ok.load() << " times and failed " << entries_[id].failed.load()
+               << " times, expected " << expected << " in all";
       }
     }
     if (wrong_.load() > 0) {
