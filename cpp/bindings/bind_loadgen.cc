@@ -134,6 +134,7 @@ class PyLoadgenTest {
 }  // namespace
 
 void bind_loadgen(py::module_& m) {
+  m.def("loadgen_version", &loadgen_version);
   py::class_<PyLoadgenTest>(m, "LoadgenTest")
       .def(py::init<std::shared_ptr<PySession>, const std::string&, std::vector<py::array>,
                     const py::dict&>(),

@@ -8,8 +8,8 @@ compiler, the MLPerf harness and the tools are submodules and are imported only 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
-from qaickit._core import __version__
 from qaickit.errors import (
     CancelledError,
     ClosedError,
@@ -25,12 +25,15 @@ from qaickit.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from qaickit.session import Session
 
 # ONNX Runtime 1.29 and later send usage data to their maker, from a thread of their own that also
 # makes a forked child hang when it exits. It must be off before the library starts; a user who set
 # the variable has decided already.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+if TYPE_CHECKING:
+    from qaickit._core import __version__
+    from qaickit.session import Session
 
 __all__ = [
     "CancelledError",
@@ -49,3 +52,16 @@ __all__ = [
     "UnsupportedError",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads what needs the compiled module when it is asked for, so that `doctor` runs without."""
+    if name == "Session":
+        from qaickit.session import Session
+
+        return Session
+    if name == "__version__":
+        from qaickit._core import __version__
+
+        return __version__
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

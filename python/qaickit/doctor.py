@@ -14,10 +14,14 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from qaickit._core import BackendDict
 
 __all__ = ["Backend", "Examination", "examine", "main"]
 
@@ -29,7 +33,6 @@ _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "NumPy": ("numpy",),
     "ONNX": ("onnx",),
     "ONNX Runtime": ("onnxruntime", "onnxruntime-gpu"),
-    "OpenVINO": ("openvino",),
     "LoadGen (Python module)": ("mlcommons-loadgen",),
 }
 
@@ -72,16 +75,17 @@ class Examination:
 
 def examine() -> Examination:
     """Look at this machine. Loads each backend's library, but no program."""
+    versions = _versions()
     try:
-        backends, error = _backends(), ""
+        from qaickit import _core
     except ImportError as problem:
-        backends, error = (), f"the compiled module qaickit._core cannot be loaded: {problem}"
-    return Examination(_versions(), backends, error)
+        error = f"the compiled module qaickit._core cannot be loaded: {problem}"
+        return Examination(versions, (), error)
+    versions["LoadGen (native)"] = _core.loadgen_version()
+    return Examination(versions, _backends(_core.backends()))
 
 
-def _backends() -> tuple[Backend, ...]:
-    from qaickit import _core
-
+def _backends(listed: Iterable[BackendDict]) -> tuple[Backend, ...]:
     return tuple(
         Backend(
             name=found["name"],
@@ -90,7 +94,7 @@ def _backends() -> tuple[Backend, ...]:
             error=found["error"] or ("" if found["devices"] else "it has no device here"),
             details=tuple((name, value) for name, value in found["details"]),
         )
-        for found in _core.backends()
+        for found in listed
     )
 
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import qaickit
 from qaickit import _core, doctor
 from qaickit.doctor import Backend, Examination
 
@@ -81,11 +82,10 @@ def test_the_exit_code_is_that_of_the_cpu(
 
 
 def test_a_core_that_does_not_load_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> tuple[Backend, ...]:
-        raise ImportError("libfoo.so: cannot open shared object file")
-
-    monkeypatch.setattr(doctor, "_backends", fail)
+    monkeypatch.setitem(sys.modules, "qaickit._core", None)
+    monkeypatch.delattr(qaickit, "_core", raising=False)
     found = doctor.examine()
     assert not found.is_usable
-    assert "libfoo.so: cannot open shared object file" in found.core_error
+    assert "qaickit._core" in found.core_error
+    assert not found.backends
     assert found.versions["Python"]

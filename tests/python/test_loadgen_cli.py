@@ -67,7 +67,7 @@ def test_a_rate_says_how_long_a_query_takes() -> None:
 def test_quick_defaults_follow_the_measured_rate() -> None:
     rate = Rate(1000)
     offline = chosen(Flags(), rate)
-    assert (offline.target_qps, offline.min_duration_ms) == (1200, 5000)
+    assert (offline.target_qps, offline.min_duration_ms) == (1600, 5000)
     assert offline.sources["target_qps"] == "measured"
     server = chosen(Flags(scenario=SERVER), rate)
     assert (server.target_qps, server.target_latency_ns) == (500, 100_000_000)
@@ -118,7 +118,7 @@ def test_a_target_that_no_file_sets_is_measured() -> None:
     flags = Flags(user_conf=Path("c"), conf_model="digits")
     assert needs_rate(flags, conf)
     settings = chosen(flags, Rate(1000), conf)
-    assert (settings.target_qps, settings.min_duration_ms) == (1200, 0)
+    assert (settings.target_qps, settings.min_duration_ms) == (1600, 0)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,8 @@ struct ProgramOptions {
 // Told once by an asynchronous device that an ExecObj is done.
 class Completion {
  public:
-  // Called exactly once for each successful enqueue, on any thread. Must not block.
+  // Called exactly once for each successful enqueue, on any thread. Must not block. A device's
+  // threads have left it when the last of its ExecObjs, activations and programs has died.
   virtual void complete(const Status& status) noexcept = 0;
 
  protected:

@@ -37,6 +37,9 @@ struct LoadgenOptions {
   BatchPolicy batch;
 };
 
+// Version of the LoadGen that is linked in.
+QAICKIT_API std::string loadgen_version();
+
 // One LoadGen test. LoadGen keeps global state: one test at a time in a process.
 class QAICKIT_API LoadgenTest {
  public:

@@ -5,14 +5,16 @@
 
 #include "base/cat.h"
 #include "base/clock.h"
+#include "base/keep_for_ever.h"
 #include "batch/pool_core.h"
 
 namespace qaickit {
 namespace {
 
-constexpr uint64_t kRetryNs = 10'000'000;    // bound of one sleep while waiting for room
-constexpr uint64_t kCancelNs = 100'000'000;  // for runs to end once asked to
-constexpr uint32_t kTimeEvery = 16;          // of the runs on callers' threads, one in so many
+constexpr uint64_t kRetryNs = 10'000'000;        // bound of one sleep while waiting for room
+constexpr uint64_t kCancelNs = 100'000'000;      // for runs to end once asked to
+constexpr uint32_t kTimeEvery = 16;              // of the runs on callers' threads, one in so many
+constexpr uint32_t kMaxQueueCapacity = 1 << 20;  // 32 MB
 
 // Counts a submit() call for as long as it lasts.
 class Submitting {
@@ -33,17 +35,21 @@ class Submitting {
 
 // An idle activation of a synchronous device is right here: no hop to a worker and back.
 bool run_on_caller(PoolCore& core, std::span<const Sample> samples) noexcept {
-  if (core.async || samples.size() > core.policy.max_batch) return false;
-  if (!core.caller_may_run() || !core.ring.empty() || !core.board.empty()) return false;
+  const size_t max_batch = core.policy.max_batch;
+  const size_t batches = (samples.size() + max_batch - 1) / max_batch;
+  if (!core.caller_may_run(batches) || !core.ring.empty() || !core.board.empty()) return false;
   Slot* slot = core.slots->try_acquire_any();
   if (!slot) return false;
-  std::copy(samples.begin(), samples.end(), slot->samples.begin());
-  slot->count = static_cast<uint32_t>(samples.size());
   const bool timed = core.policy.caller_runs == CallerRuns::kAuto &&
                      core.caller_runs.fetch_add(1, std::memory_order_relaxed) % kTimeEvery == 0;
   const uint64_t start = timed ? now_ns() : 0;
-  core.run_sync(*slot, true);
-  if (timed) core.note_batch_ns(now_ns() - start);
+  slot->claim_rest = samples;
+  while (!slot->claim_rest.empty()) {
+    slot->take(std::min(max_batch, slot->claim_rest.size()));
+    // Given up by stop(), which has answered the rest too.
+    if (!core.run_sync(*slot, true)) break;
+  }
+  if (timed) core.note_batch_ns((now_ns() - start) / batches);
   core.slots->release(*slot);
   return true;
 }
@@ -69,8 +75,11 @@ void push(PoolCore& core, std::span<const Sample> samples) noexcept {
   }
   // seq_cst: see Worker::wait_for_more(). A batch that waits for more comes first; its worker
   // wakes another one for what does not fit.
-  if (delayed && core.forming.fetch_add(0, std::memory_order_seq_cst) > 0) core.more.notify_all();
-  samples.size() == 1 ? core.work.notify_one() : core.work.notify_all();
+  if (delayed && core.forming.fetch_add(0, std::memory_order_seq_cst) > 0) {
+    core.more.notify_all();
+  } else {
+    samples.size() == 1 ? core.work.notify_one() : core.work.notify_all();
+  }
 }
 
 void offer(PoolCore& core, std::span<const Sample> samples) noexcept {
@@ -95,14 +104,19 @@ Pool::Pool(std::shared_ptr<PoolCore> core) : core_(std::move(core)) {}
 Result<std::unique_ptr<Pool>> Pool::start(std::shared_ptr<SlotTable> slots, bool async_device,
                                           std::shared_ptr<void> keep_alive, BatchHandler& handler,
                                           const BatchPolicy& policy) {
-  if (policy.max_batch == 0 || policy.queue_capacity == 0) {
-    return Status(Code::kInvalidArgument, "max_batch and queue_capacity must be at least 1");
+  if (policy.max_batch == 0 || policy.queue_capacity == 0 ||
+      policy.queue_capacity > kMaxQueueCapacity) {
+    return Status(
+        Code::kInvalidArgument,
+        cat("max_batch must be at least 1, queue_capacity from 1 to ", kMaxQueueCapacity));
   }
   QAICKIT_RETURN_IF_ERROR(handler.prepare(slots->size(), policy.max_batch));
   for (uint32_t i = 0; i < slots->size(); ++i) {
     (*slots)[i].samples = AlignedArray<Sample>(policy.max_batch);
     (*slots)[i].stats.reset(policy.max_batch);
     (*slots)[i].foreign_bindings = true;  // whatever an earlier handler left bound
+    (*slots)[i].claim_rest = {};          // of a run that an earlier stop() gave up on
+    (*slots)[i].claimed = 0;
   }
   auto core = std::make_shared<PoolCore>(std::move(slots), async_device, std::move(keep_alive),
                                          handler, policy);
@@ -145,21 +159,17 @@ void Pool::flush() noexcept {
   core_->more.notify_all();
 }
 
-// Answers everything that no worker has taken.
-void Pool::drain() noexcept {
-  QueuedSample queued;
-  while (core_->ring.try_pop(queued)) core_->fail_waiting({&queued.sample, 1});
-  for (auto part = core_->board.claim(SIZE_MAX); !part.empty();
-       part = core_->board.claim(SIZE_MAX)) {
-    core_->fail_waiting(part);
-    core_->release_claim(part.size());
-  }
-}
-
 uint32_t Pool::abandon_running(const Status& why) noexcept {
   uint32_t count = 0;
-  for (uint32_t i = 0; i < core_->slots->size(); ++i)
-    count += core_->abandon((*core_->slots)[i], why);
+  for (uint32_t i = 0; i < core_->slots->size(); ++i) {
+    // Before the thread can come back and take itself off.
+    core_->left_behind.fetch_add(1, std::memory_order_relaxed);
+    if (core_->abandon((*core_->slots)[i], why)) {
+      ++count;
+    } else {
+      core_->left_behind.fetch_sub(1, std::memory_order_relaxed);
+    }
+  }
   return count;
 }
 
@@ -169,24 +179,26 @@ Status Pool::stop() noexcept {
   PoolCore& core = *core_;
   const uint64_t bound = core.policy.close_timeout_ns;
   uint32_t stuck = 0;
+  const Status closed(Code::kClosed, "the session was stopped before the sample ran");
   // Threads of a synchronous device's stuck runs will not come back; nobody waits for them.
-  // acquire: pairs with the releases in serve_activation() and ~Submitting().
+  // acquire: pairs with the releases in serve_activation() and ~Submitting(). The threads are
+  // counted first: one that comes back in between must not stand for one that is at work.
   auto quiet = [&] {
-    return core.live_workers.load(std::memory_order_acquire) +
-               core.submitters.load(std::memory_order_acquire) <=
-           (core.async ? 0 : stuck);
+    const uint32_t threads = core.live_workers.load(std::memory_order_acquire) +
+                             core.submitters.load(std::memory_order_acquire);
+    return threads <= (core.async ? 0 : core.left_behind.load(std::memory_order_acquire));
   };
   // Submitters may still be pushing or offering: drain until they have left.
   auto drain_for = [&](uint64_t ns) {
     const uint64_t start = now_ns();
     for (;;) {
-      drain();
+      core.drain(closed);
       const uint64_t spent = now_ns() - start;
       if (quiet() || spent >= ns) break;
       core.drained.await(quiet, std::min(ns - spent, kRetryNs));
     }
     const uint64_t spent = now_ns() - start;
-    core.slots->wait_none_in(Slot::kRunning, spent < ns ? ns - spent : 0);
+    core.slots->wait_settled(spent < ns ? ns - spent : 0);
   };
 
   core.stopping.store(true, std::memory_order_seq_cst);  // seq_cst: see Submitting
@@ -194,7 +206,7 @@ Status Pool::stop() noexcept {
   core.more.notify_all();
   core.space.notify_all();
   drain_for(bound);
-  if (!quiet() || !core.slots->wait_none_in(Slot::kRunning, 0)) {
+  if (!quiet() || !core.slots->wait_settled(0)) {
     for (uint32_t i = 0; i < core.slots->size(); ++i) {
       Slot& slot = (*core.slots)[i];
       if (slot.state.load(std::memory_order_acquire) == Slot::kRunning) slot.exec->cancel();
@@ -202,18 +214,21 @@ Status Pool::stop() noexcept {
     drain_for(kCancelNs);
     const Status why(Code::kClosed, cat("the device did not end the run within ", bound / 1'000'000,
                                         " ms of stop()"));
-    // A worker between two runs is in our own code and gets to its end, or to another run.
+    // A worker between two runs is in our own code and gets to its end, or to another run. So is
+    // a completion that answers.
     do {
       stuck += abandon_running(why);
       drain_for(kRetryNs);
-    } while (!quiet());
+    } while (!quiet() || !core.slots->wait_settled(0));
   }
-  drain();
+  core.drain(closed);
 
-  for (std::thread& thread : threads_) stuck > 0 ? thread.detach() : thread.join();
+  for (std::thread& thread : threads_) {
+    core.async || stuck == 0 ? thread.join() : thread.detach();
+  }
   threads_.clear();
-  // A completion that comes after all must find its core: leak one reference to it.
-  if (!core.slots->wait_none_in(Slot::kAbandoned, 0)) new std::shared_ptr<PoolCore>(core_);
+  // A caller or a completion that comes back after all must find its core.
+  if (stuck > 0 || core.slots->any_abandoned()) keep_for_ever(core_);
   if (stuck == 0) return {};
   return Status(Code::kTimedOut, cat(stuck, " runs were still in the device ", bound / 1'000'000,
                                      " ms after stop(); their samples were answered as closed"));

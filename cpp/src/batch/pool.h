@@ -34,7 +34,6 @@ class Pool {
 
  private:
   explicit Pool(std::shared_ptr<PoolCore> core);
-  void drain() noexcept;
   uint32_t abandon_running(const Status& why) noexcept;
 
   std::shared_ptr<PoolCore> core_;

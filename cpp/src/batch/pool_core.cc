@@ -9,14 +9,15 @@ constexpr uint64_t kHandOverNs = 20'000;  // what waking a parked worker costs, 
 
 // The buffers of a slot that a tensor-level run used last point at that caller's memory.
 Status restore_bindings(Slot& slot) noexcept {
-  if (!slot.foreign_bindings) return {};
+  // relaxed: start() set it before the workers began.
+  if (!slot.foreign_bindings.load(std::memory_order_relaxed)) return {};
   for (size_t i = 0; i < slot.exec->num_inputs(); ++i) {
     QAICKIT_RETURN_IF_ERROR(slot.exec->bind_input(i, nullptr));
   }
   for (size_t i = 0; i < slot.exec->num_outputs(); ++i) {
     QAICKIT_RETURN_IF_ERROR(slot.exec->bind_output(i, nullptr));
   }
-  slot.foreign_bindings = false;
+  slot.foreign_bindings.store(false, std::memory_order_relaxed);
   return {};
 }
 
@@ -36,19 +37,25 @@ void answer(BatchHandler& handler, Slot& slot, const Status& status, bool on_cal
 
 void complete_async(void* arg, Slot& slot, const Status& status) noexcept {
   auto& core = *static_cast<PoolCore*>(arg);
-  if (slot.finish()) answer(core.handler, slot, status, false);
-  core.slots->release(slot);
+  SlotTable& slots = *core.slots;
+  if (slot.finish_to_answer()) {
+    answer(core.handler, slot, status, false);
+    // release: pairs with the acquire load in wait_settled(). Pool and handler may now be gone.
+    slot.state.store(Slot::kIdle, std::memory_order_release);
+  }
+  slots.release(slot);
 }
 
 }  // namespace
 
-bool PoolCore::caller_may_run() const noexcept {
+bool PoolCore::caller_may_run(size_t batches) const noexcept {
+  if (async) return false;
   switch (policy.caller_runs) {
     case CallerRuns::kNever: return false;
-    case CallerRuns::kIfIdle: return true;
+    case CallerRuns::kIfIdle: return batches == 1;
     case CallerRuns::kAuto: {
       const uint64_t ns = batch_ns.load(std::memory_order_relaxed);
-      return ns != 0 && ns < kHandOverNs;
+      return ns != 0 && ns * batches < kHandOverNs;
     }
   }
   return false;
@@ -61,7 +68,10 @@ bool PoolCore::run_sync(Slot& slot, bool on_caller) noexcept {
     // release: pairs with abandon(); publishes the samples and the claim.
     slot.state.store(Slot::kRunning, std::memory_order_release);
     status = slot.exec->run();
-    if (!slot.finish()) return false;
+    if (!slot.finish()) {
+      left_behind.fetch_sub(1, std::memory_order_release);
+      return false;
+    }
   }
   answer(handler, slot, status, on_caller);
   return true;
@@ -73,7 +83,9 @@ void PoolCore::start_async(Slot& slot) noexcept {
   if (status.ok()) {
     slot.on_complete = complete_async;
     slot.on_complete_arg = this;
-    slot.deadline_ns.store(now_ns() + policy.exec_timeout_ns, std::memory_order_relaxed);
+    const uint64_t now = now_ns();
+    slot.deadline_ns.store(now + std::min(policy.exec_timeout_ns, UINT64_MAX - now),
+                           std::memory_order_relaxed);
     // release: pairs with abandon(); publishes the samples and the deadline.
     slot.state.store(Slot::kRunning, std::memory_order_release);
     status = slot.exec->enqueue(slot);
@@ -85,18 +97,30 @@ void PoolCore::start_async(Slot& slot) noexcept {
 }
 
 void PoolCore::fail_waiting(std::span<const Sample> samples) noexcept {
-  handler.fail(samples, Status(Code::kClosed, "the session was stopped before the sample ran"));
+  fail_waiting(samples, Status(Code::kClosed, "the session was stopped before the sample ran"));
+}
+
+void PoolCore::fail_waiting(std::span<const Sample> samples, const Status& why) noexcept {
+  handler.fail(samples, why);
   failed_waiting.fetch_add(samples.size(), std::memory_order_relaxed);
+}
+
+void PoolCore::drain(const Status& why) noexcept {
+  QueuedSample queued;
+  while (ring.try_pop(queued)) fail_waiting({&queued.sample, 1}, why);
+  for (auto part = board.claim(SIZE_MAX); !part.empty(); part = board.claim(SIZE_MAX)) {
+    fail_waiting(part, why);
+    release_claim(part.size());
+  }
+  space.notify_all();
 }
 
 bool PoolCore::abandon(Slot& slot, const Status& why) noexcept {
   if (!slot.abandon(Slot::kRunning)) return false;
   handler.fail({slot.samples.data(), slot.count}, why);
   slot.stats.count(slot.count, false, false);
-  if (!slot.claim.empty()) {
-    if (!slot.claim_rest.empty()) fail_waiting(slot.claim_rest);
-    release_claim(slot.claim.size());
-  }
+  if (!slot.claim_rest.empty()) fail_waiting(slot.claim_rest);
+  if (slot.claimed > 0) release_claim(slot.claimed);
   return true;
 }
 

@@ -36,8 +36,11 @@ struct PoolCore {
   bool run_sync(Slot& slot, bool on_caller) noexcept;
   // Starts the slot's `count` samples; the completion answers them and releases the slot.
   void start_async(Slot& slot) noexcept;
-  // Answers samples that never got to a device.
+  // Answers samples that never got to a device, because of stop() unless said.
   void fail_waiting(std::span<const Sample> samples) noexcept;
+  void fail_waiting(std::span<const Sample> samples, const Status& why) noexcept;
+  // Answers everything that no worker has taken.
+  void drain(const Status& why) noexcept;
   // `count` claimed samples of a big query are done with.
   void release_claim(size_t count) noexcept {
     if (board.release(count)) space.notify_all();
@@ -54,7 +57,8 @@ struct PoolCore {
     const uint64_t next = mean == 0 ? ns : mean - mean / 8 + std::min(ns, 4 * mean) / 8;
     batch_ns.store(next + 1, std::memory_order_relaxed);
   }
-  bool caller_may_run() const noexcept;
+  // May a query of so many batches run on the thread that submits it?
+  bool caller_may_run(size_t batches) const noexcept;
 
   const std::shared_ptr<SlotTable> slots;
   const bool async;
@@ -75,6 +79,7 @@ struct PoolCore {
   std::atomic<bool> offering{false};    // a producer owns the board
   std::atomic<uint32_t> forming{0};     // workers that wait for more
   std::atomic<uint32_t> live_workers{0};
+  std::atomic<uint32_t> left_behind{0};     // threads in runs that stop() gave up on
   std::atomic<uint64_t> failed_waiting{0};  // samples that never got to a device
   alignas(kCacheLine) std::atomic<uint32_t> submitters{0};
   std::atomic<uint32_t> caller_runs{0};  // of kAuto, to time some of them

@@ -3,6 +3,13 @@
 #include <algorithm>
 
 namespace qaickit {
+namespace {
+
+bool is_abandoned(const std::unique_ptr<Slot>& slot) noexcept {
+  return slot->state.load(std::memory_order_acquire) == Slot::kAbandoned;
+}
+
+}  // namespace
 
 SlotTable::SlotTable(std::vector<std::vector<std::unique_ptr<ExecObj>>> exec_objs)
     : masks_(exec_objs.size()) {
@@ -63,25 +70,44 @@ void SlotTable::release(Slot& slot) noexcept {
   freed_.notify_all();
 }
 
-bool SlotTable::wait_all_free(uint64_t timeout_ns) noexcept {
+bool SlotTable::wait_unused(uint64_t timeout_ns) noexcept {
+  const auto unused = [this](const Mask& mask) {
+    // seq_cst: see try_acquire(). As acquire it pairs with release().
+    uint64_t held = mask.all & ~mask.free.load(std::memory_order_seq_cst);
+    for (; held != 0; held &= held - 1) {
+      const auto bit = static_cast<uint32_t>(std::countr_zero(held));
+      if (!is_abandoned(slots_[mask.first + bit])) return false;
+    }
+    return true;
+  };
+  return freed_.await([&] { return std::all_of(masks_.begin(), masks_.end(), unused); },
+                      timeout_ns);
+}
+
+bool SlotTable::wait_settled(uint64_t timeout_ns) noexcept {
   return freed_.await(
       [&] {
-        return std::all_of(masks_.begin(), masks_.end(), [](const Mask& mask) {
-          // seq_cst: see try_acquire(). As acquire it pairs with release().
-          return mask.free.load(std::memory_order_seq_cst) == mask.all;
+        return std::none_of(slots_.begin(), slots_.end(), [](const auto& slot) {
+          const uint32_t state = slot->state.load(std::memory_order_acquire);
+          return state == Slot::kRunning || state == Slot::kAnswering;
         });
       },
       timeout_ns);
 }
 
-bool SlotTable::wait_none_in(Slot::State state, uint64_t timeout_ns) noexcept {
-  return freed_.await(
-      [&] {
-        return std::none_of(slots_.begin(), slots_.end(), [&](const auto& slot) {
-          return slot->state.load(std::memory_order_acquire) == state;
-        });
-      },
-      timeout_ns);
+bool SlotTable::all_free() const noexcept {
+  return std::all_of(masks_.begin(), masks_.end(), [](const Mask& mask) {
+    // acquire: pairs with release().
+    return mask.free.load(std::memory_order_acquire) == mask.all;
+  });
+}
+
+bool SlotTable::any_abandoned() const noexcept {
+  return std::any_of(slots_.begin(), slots_.end(), is_abandoned);
+}
+
+bool SlotTable::all_abandoned() const noexcept {
+  return std::all_of(slots_.begin(), slots_.end(), is_abandoned);
 }
 
 }  // namespace qaickit

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstdint>
@@ -45,13 +46,15 @@ class SlotStats {
 //
 // `state` settles who answers the samples of a run that takes too long:
 //   idle -> running        by the holder, before the device starts
-//   running -> idle        by the holder or the device's completion: it answers
+//   running -> idle        by the holder: it answers
+//   running -> answering   by the device's completion: it answers, and goes on to idle
 //   running -> abandoned   by stop() or the time-out check: it has answered, the rest of the
 //                          holder's claim included
 //   abandoned -> idle      by the holder or the completion, at last: it answers nobody
+// stop() waits for those who answer: for holders by counting threads, for completions by the state.
 // A tensor-level call (Session::run) is not the pool's to abandon: it waits in `calling`.
 struct alignas(kBufferAlignment) Slot final : Completion {
-  enum State : uint32_t { kIdle, kRunning, kCalling, kAbandoned };
+  enum State : uint32_t { kIdle, kRunning, kAnswering, kCalling, kAbandoned };
 
   void complete(const Status& status) noexcept override {
     on_complete(on_complete_arg, *this, status);
@@ -62,6 +65,13 @@ struct alignas(kBufferAlignment) Slot final : Completion {
     // acq_rel: release hands the results over, acquire pairs with abandon().
     return state.exchange(kIdle, std::memory_order_acq_rel) != kAbandoned;
   }
+  // The same for a completion, which sets the state to idle when it has answered.
+  bool finish_to_answer() noexcept {
+    uint32_t expected = kRunning;
+    if (state.compare_exchange_strong(expected, kAnswering, std::memory_order_acq_rel)) return true;
+    state.store(kIdle, std::memory_order_release);
+    return false;
+  }
   // Takes the samples over from a run in state `from`; false when it has just ended.
   bool abandon(State from) noexcept {
     uint32_t expected = from;
@@ -69,19 +79,27 @@ struct alignas(kBufferAlignment) Slot final : Completion {
     return state.compare_exchange_strong(expected, kAbandoned, std::memory_order_acq_rel);
   }
 
+  // Moves the next `size` samples of claim_rest into the slot.
+  void take(size_t size) noexcept {
+    std::copy_n(claim_rest.begin(), size, samples.begin());
+    count = static_cast<uint32_t>(size);
+    claim_rest = claim_rest.subspan(size);
+  }
+
   std::unique_ptr<ExecObj> exec;
   uint32_t index = 0;       // in the table
   uint32_t activation = 0;  // in the table
   uint32_t bit = 0;         // in the activation's mask
   // Memory that is not this pool's may still be bound; run_sync and start_async undo that.
-  bool foreign_bindings = false;
+  // Atomic: start() sets it without holding the slot.
+  std::atomic<bool> foreign_bindings{false};
 
   // The samples in it.
   AlignedArray<Sample> samples;
   uint32_t count = 0;
-  // While running a part of a big query: what its worker has claimed, and not begun, of it.
-  std::span<const Sample> claim;
+  // What its holder will run next, and how much of a big query the holder has claimed in all.
   std::span<const Sample> claim_rest;
+  size_t claimed = 0;
   std::atomic<uint32_t> state{kIdle};
   std::atomic<uint64_t> deadline_ns{0};  // asynchronous devices: when a completion counts as lost
   SlotStats stats;
@@ -119,10 +137,21 @@ class SlotTable {
   bool idle(uint32_t activation) const noexcept {
     return masks_[activation].free.load(std::memory_order_relaxed) == masks_[activation].all;
   }
-  // Waits until no slot is held; false when the time is up.
-  bool wait_all_free(uint64_t timeout_ns) noexcept;
-  // Waits until no slot is in `state`; false when the time is up.
-  bool wait_none_in(Slot::State state, uint64_t timeout_ns) noexcept;
+  // Waits until no slot is held, or only by runs that were given up; false when the time is up.
+  bool wait_unused(uint64_t timeout_ns) noexcept;
+  // Waits until no run of a pool's is in the device or being answered by a completion; false when
+  // the time is up.
+  bool wait_settled(uint64_t timeout_ns) noexcept;
+  // Are all slots free?
+  bool all_free() const noexcept;
+  // Are runs that were given up still in the device: in some slots, in all of them?
+  bool any_abandoned() const noexcept;
+  bool all_abandoned() const noexcept;
+  // Before the devices are released: after this, nothing but their last completions, which still
+  // use the table, is left of what they hold of it.
+  void release_exec_objs() noexcept {
+    for (const auto& slot : slots_) slot->exec.reset();
+  }
 
  private:
   struct alignas(kCacheLine) Mask {

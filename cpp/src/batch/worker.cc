@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "base/affinity.h"
 #include "base/clock.h"
@@ -27,6 +28,11 @@ class Worker {
         continue;
       }
       Slot* slot = core_.slots->try_acquire(activation_);
+      if (!slot && core_.slots->all_abandoned()) {
+        core_.drain(Status(Code::kDeviceError,
+                           "no ExecObj is left: the device has not ended any of its runs in time"));
+        continue;
+      }
       if (!slot) {
         // A caller runs on this activation: let another worker have the samples meanwhile.
         core_.work.notify_all();
@@ -66,14 +72,10 @@ class Worker {
     if (form_from_ring(slot)) return core_.start_async(slot);
     const std::span<const Sample> part = core_.board.claim(core_.policy.max_batch);
     if (part.empty()) return core_.slots->release(slot);
-    take(slot, part);
+    slot.claim_rest = part;
+    slot.take(part.size());
     core_.release_claim(part.size());
     core_.start_async(slot);
-  }
-
-  static void take(Slot& slot, std::span<const Sample> samples) noexcept {
-    std::copy(samples.begin(), samples.end(), slot.samples.begin());
-    slot.count = static_cast<uint32_t>(samples.size());
   }
 
   // Claims some batches of a big query and runs them. How many is a matter of time, not of count:
@@ -84,21 +86,15 @@ class Worker {
     if (claim.empty()) return false;
     const uint64_t start = now_ns();
     uint64_t batches = 0;
-    slot.claim = claim;
     slot.claim_rest = claim;
-    while (!slot.claim_rest.empty()) {
-      if (stopping()) {
-        core_.fail_waiting(slot.claim_rest);
-        break;
-      }
-      const size_t count = std::min<size_t>(max_batch, slot.claim_rest.size());
-      take(slot, slot.claim_rest.first(count));
-      slot.claim_rest = slot.claim_rest.subspan(count);
+    slot.claimed = claim.size();
+    while (!slot.claim_rest.empty() && !stopping()) {
+      slot.take(std::min<size_t>(max_batch, slot.claim_rest.size()));
       if (!core_.run_sync(slot, false)) return false;
       ++batches;
     }
-    slot.claim = {};
-    core_.release_claim(claim.size());
+    if (!slot.claim_rest.empty()) core_.fail_waiting(std::exchange(slot.claim_rest, {}));
+    core_.release_claim(std::exchange(slot.claimed, 0));
     if (batches > 0) {
       const uint64_t batch_ns = (now_ns() - start) / batches;
       core_.note_batch_ns(batch_ns);

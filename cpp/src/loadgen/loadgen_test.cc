@@ -14,6 +14,7 @@
 #include "loadgen/sut.h"
 #include "qaickit/loadgen.h"
 #include "queue/event_count.h"
+#include "version.h"
 
 namespace qaickit {
 namespace {
@@ -103,6 +104,8 @@ class LoadgenTestImpl final : public LoadgenTest {
 };
 
 }  // namespace
+
+std::string loadgen_version() { return mlperf::LoadgenVersion(); }
 
 Result<std::unique_ptr<LoadgenTest>> LoadgenTest::start(Session& session, std::string_view workload,
                                                         std::vector<SampleArray> arrays,

@@ -61,12 +61,13 @@ void set_if(T& field, V value) {
 
 Result<mlperf::TestSettings> make_test_settings(const LoadgenOptions& o) {
   mlperf::TestSettings s;
-  s.scenario = to_mlperf(o.scenario);
-  s.mode = to_mlperf(o.mode);
   if (o.built_in_conf) QAICKIT_RETURN_IF_ERROR(read_conf(s, "", 0, o));
   if (!o.mlperf_conf.empty()) QAICKIT_RETURN_IF_ERROR(read_conf(s, o.mlperf_conf, 2, o));
   if (!o.user_conf.empty()) QAICKIT_RETURN_IF_ERROR(read_conf(s, o.user_conf, 2, o));
 
+  // After the files: one of them may set a mode.
+  s.scenario = to_mlperf(o.scenario);
+  s.mode = to_mlperf(o.mode);
   set_if(s.offline_expected_qps, o.target_qps);
   set_if(s.server_target_qps, o.target_qps);
   set_if(s.server_target_latency_ns, o.target_latency_ns);

@@ -10,8 +10,15 @@
 
 namespace qaickit {
 
-// Everything a session has on its devices. Members are released in reverse order.
+// Everything a session has on its devices. Members are released in reverse order, after the
+// ExecObjs and before the slot table: once a device is gone, so is its last completion.
 struct Resources {
+  Resources() = default;
+  ~Resources() {
+    if (slots) slots->release_exec_objs();
+  }
+
+  std::unique_ptr<SlotTable> slots;
   const Backend* backend = nullptr;
   std::shared_ptr<const Qpc> qpc;
   std::vector<DeviceInfo> infos;
@@ -20,7 +27,6 @@ struct Resources {
   std::vector<std::shared_ptr<Device>> devices;
   std::vector<std::shared_ptr<Program>> programs;
   std::vector<std::unique_ptr<Activation>> activations;
-  std::unique_ptr<SlotTable> slots;
 };
 
 // Opens the devices, loads and activates. On an error nothing stays behind.

@@ -6,6 +6,7 @@
 
 #include "base/cat.h"
 #include "base/clock.h"
+#include "base/keep_for_ever.h"
 #include "batch/pool.h"
 #include "session/benchmark.h"
 #include "session/resources.h"
@@ -54,6 +55,10 @@ class SessionImpl final : public Session {
     Slot* slot = slots_.try_acquire_any();
     while (!slot) {
       if (closed_.load(std::memory_order_acquire)) return closed_error();
+      if (slots_.all_abandoned()) {
+        return Status(Code::kDeviceError,
+                      "no ExecObj is left: the device has not ended any of its runs in time");
+      }
       slot = slots_.acquire_any(kSlotWaitNs);
     }
     // seq_cst: see SlotTable::try_acquire(). close() waits for this slot, or this thread sees it.
@@ -126,9 +131,9 @@ class SessionImpl final : public Session {
   Status close() noexcept override {
     if (closed_.exchange(true, std::memory_order_seq_cst)) return {};
     Status status = stop();
-    if (!slots_.wait_all_free(kCloseTimeoutNs)) {
+    if (!slots_.wait_unused(kCloseTimeoutNs) || !slots_.all_free()) {
       // Somebody is still in the device with a slot's buffers: leave all of it behind.
-      new std::shared_ptr<Resources>(resources_);
+      keep_for_ever(resources_);
       if (status.ok()) {
         status = Status(Code::kTimedOut, "a run was still in the device at close()");
       }
@@ -145,7 +150,10 @@ class SessionImpl final : public Session {
                                                 names_of(specs), "), got ", buffers.size()));
     }
     for (size_t i = 0; i < specs.size(); ++i) {
-      if (buffers[i].bytes == specs[i].bytes()) continue;
+      if (buffers[i].bytes == specs[i].bytes()) {
+        if (buffers[i].data || buffers[i].bytes == 0) continue;
+        return Status(Code::kInvalidArgument, cat(kind, " '", specs[i].name, "' has no data"));
+      }
       return Status(Code::kInvalidArgument,
                     cat(kind, " '", specs[i].name, "': expected ", specs[i].bytes(), " bytes (",
                         dtype_name(specs[i].dtype), " ", dims_to_string(specs[i].dims), "), got ",
@@ -156,7 +164,7 @@ class SessionImpl final : public Session {
 
   Status call_sync(Slot& slot, std::span<const ConstBuffer> inputs,
                    std::span<const MutableBuffer> outputs) noexcept {
-    slot.foreign_bindings = true;
+    slot.foreign_bindings.store(true, std::memory_order_relaxed);
     Status status;
     for (size_t i = 0; status.ok() && i < inputs.size(); ++i) {
       status = slot.exec->bind_input(i, inputs[i].data);

@@ -39,7 +39,9 @@ TEST_P(BatchFormerCase, Decides) {
   EXPECT_EQ(former.size(), size);
   EXPECT_EQ(former.room(), c.max_batch - size);
   EXPECT_EQ(former.ready(c.now_ns, c.flush), c.ready);
-  if (size > 0) EXPECT_EQ(former.remaining_ns(c.now_ns), c.remaining_ns);
+  if (size > 0) {
+    EXPECT_EQ(former.remaining_ns(c.now_ns), c.remaining_ns);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(

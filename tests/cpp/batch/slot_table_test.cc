@@ -26,10 +26,12 @@ TEST(SlotTable, HandsOutEachSlotOnce) {
     }
     EXPECT_EQ(seen.size(), slots->size());
     EXPECT_FALSE(slots->idle(0));
-    EXPECT_FALSE(slots->wait_all_free(0));
+    EXPECT_FALSE(slots->all_free());
+    EXPECT_FALSE(slots->wait_unused(0));
     for (const uint32_t index : seen) slots->release((*slots)[index]);
     EXPECT_TRUE(slots->idle(1));
-    EXPECT_TRUE(slots->wait_all_free(0));
+    EXPECT_TRUE(slots->all_free());
+    EXPECT_TRUE(slots->wait_unused(0));
   }
 }
 
@@ -50,7 +52,28 @@ TEST(SlotTable, AcquireWaitsForARelease) {
   std::thread waiter([&] { slots->release(*slots->acquire(0, UINT64_MAX)); });
   slots->release(*slot);
   waiter.join();
-  EXPECT_TRUE(slots->wait_all_free(UINT64_MAX));
+  EXPECT_TRUE(slots->wait_unused(UINT64_MAX));
+}
+
+TEST(SlotTable, GivenUpRunsAreNotInUse) {
+  const auto slots = fake_slots(echo_program(), 1, 2);
+  Slot* const first = slots->try_acquire(0);
+  Slot* const second = slots->try_acquire(0);
+  first->state = Slot::kRunning;
+  EXPECT_FALSE(slots->wait_settled(0));
+  EXPECT_TRUE(first->abandon(Slot::kRunning));
+  EXPECT_FALSE(first->abandon(Slot::kRunning));
+  EXPECT_TRUE(slots->wait_settled(0));
+  EXPECT_TRUE(slots->any_abandoned());
+  EXPECT_FALSE(slots->all_abandoned());
+  EXPECT_FALSE(slots->wait_unused(0));  // the second
+  slots->release(*second);
+  EXPECT_TRUE(slots->wait_unused(0));
+  EXPECT_FALSE(slots->all_free());
+  EXPECT_FALSE(first->finish());
+  slots->release(*first);
+  EXPECT_TRUE(slots->all_free());
+  EXPECT_FALSE(slots->any_abandoned());
 }
 
 // Unsynchronised writes to a slot by its holders: the hand-over is what orders them.

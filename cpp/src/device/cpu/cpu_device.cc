@@ -1,3 +1,4 @@
+#include <atomic>
 #include <cstring>
 #include <mutex>
 
@@ -71,16 +72,16 @@ class CpuExecObj final : public HostExecObj {
 
   Status run() noexcept override {
     const CpuProgramState& s = *state_;
+    phase_.store(kRunning, std::memory_order_relaxed);
     ort::OrtStatus* status = s.api.Run(
         s.session.get(), options_.get(), s.input_names.data(), run_inputs_.data(),
         run_inputs_.size(), s.output_names.data(), run_outputs_.size(), run_outputs_.data());
-    if (!status) return {};
     Status ours = ort::to_status(s.api, status, "Run");
+    if (phase_.exchange(kIdle, std::memory_order_acq_rel) != kCancelled) return ours;
+    // Even after a run that ended well: the next one has not been cancelled.
     const std::lock_guard lock(cancel_mutex_);
-    if (!cancelled_) return ours;
-    cancelled_ = false;
     (void)ort::to_status(s.api, s.api.RunOptionsUnsetTerminate(options_.get()), "");
-    return Status(Code::kCancelled, std::string(ours.message()));
+    return ours.ok() ? ours : Status(Code::kCancelled, std::string(ours.message()));
   }
 
   Status enqueue(Completion&) noexcept override {
@@ -88,8 +89,9 @@ class CpuExecObj final : public HostExecObj {
   }
 
   void cancel() noexcept override {
-    const std::lock_guard lock(cancel_mutex_);
-    cancelled_ = true;
+    const std::lock_guard lock(cancel_mutex_);  // run() undoes this after, not before
+    uint32_t running = kRunning;
+    if (!phase_.compare_exchange_strong(running, kCancelled, std::memory_order_acq_rel)) return;
     (void)ort::to_status(state_->api, state_->api.RunOptionsSetTerminate(options_.get()), "");
   }
 
@@ -144,8 +146,9 @@ class CpuExecObj final : public HostExecObj {
   std::vector<ort::OrtValue*> run_inputs_;
   std::vector<ort::OrtValue*> run_outputs_;
   Owned<ort::OrtRunOptions> options_;
-  std::mutex cancel_mutex_;  // not taken by a run that ends well
-  bool cancelled_ = false;
+  enum Phase : uint32_t { kIdle, kRunning, kCancelled };
+  std::atomic<uint32_t> phase_{kIdle};
+  std::mutex cancel_mutex_;  // not taken by a run that nobody cancels
 };
 
 class CpuActivation final : public Activation {

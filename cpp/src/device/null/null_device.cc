@@ -47,8 +47,9 @@ class FaultSource {
   explicit FaultSource(uint64_t seed) : next_(seed) {}
   bool hit(double rate) noexcept {
     if (rate <= 0) return false;
+    constexpr uint64_t kStep = 0x9e3779b97f4a7c15;
     // splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
-    uint64_t z = next_.fetch_add(0x9e3779b97f4a7c15, std::memory_order_relaxed);
+    uint64_t z = next_.fetch_add(kStep, std::memory_order_relaxed) + kStep;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
     z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
     z ^= z >> 31;
@@ -136,6 +137,7 @@ struct NullProgramState {
   NullSettings settings;
   std::vector<Echo> echo;
   FaultSource faults;
+  std::atomic<uint32_t> activations{0};
   std::unique_ptr<CompletionThread> completions;
 };
 
@@ -169,7 +171,7 @@ class NullExecObj final : public HostExecObj {
       return;
     }
     const std::lock_guard lock(mutex_);
-    cancelled_ = true;
+    cancelled_ = running_;  // not the next run
     wake_.notify_all();
   }
 
@@ -191,14 +193,16 @@ class NullExecObj final : public HostExecObj {
   bool sleep_unless_cancelled() noexcept {
     std::unique_lock lock(mutex_);
     const auto latency = std::chrono::nanoseconds(state_->settings.latency_ns);
+    running_ = true;
     const bool cancelled = wake_.wait_for(lock, latency, [&] { return cancelled_; });
-    cancelled_ = false;
+    running_ = cancelled_ = false;
     return !cancelled;
   }
 
   std::shared_ptr<NullProgramState> state_;
   std::mutex mutex_;  // only when there is a latency to sleep
   std::condition_variable wake_;
+  bool running_ = false;
   bool cancelled_ = false;
 };
 
@@ -231,6 +235,7 @@ void CompletionThread::loop() {
 class NullActivation final : public Activation {
  public:
   explicit NullActivation(std::shared_ptr<NullProgramState> state) : state_(std::move(state)) {}
+  ~NullActivation() override { state_->activations.fetch_sub(1, std::memory_order_relaxed); }
   Result<std::unique_ptr<ExecObj>> create_exec_obj() override {
     return std::unique_ptr<ExecObj>(new NullExecObj(state_));
   }
@@ -243,7 +248,9 @@ class NullProgram final : public Program {
  public:
   explicit NullProgram(std::shared_ptr<NullProgramState> state) : state_(std::move(state)) {}
   Result<std::unique_ptr<Activation>> activate() override {
-    if (activations_++ >= state_->settings.max_activations) {
+    if (state_->activations.fetch_add(1, std::memory_order_relaxed) >=
+        state_->settings.max_activations) {
+      state_->activations.fetch_sub(1, std::memory_order_relaxed);
       return Status(Code::kResourceExhausted,
                     cat("null: all ", state_->settings.max_activations, " activations are in use"));
     }
@@ -254,7 +261,6 @@ class NullProgram final : public Program {
 
  private:
   std::shared_ptr<NullProgramState> state_;
-  uint32_t activations_ = 0;
 };
 
 class NullDevice final : public Device {
