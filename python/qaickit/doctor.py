@@ -17,8 +17,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+from qaickit._table import print_rows
 
 if TYPE_CHECKING:
     from qaickit._core import BackendDict
@@ -133,23 +133,6 @@ def _rows(found: Examination) -> Iterable[tuple[str, str]]:
         yield from _backend_rows(backend)
 
 
-def _print(found: Examination, console: Console) -> None:
-    rows = list(_rows(found))
-    if console.is_terminal:
-        table = Table(show_header=False)
-        table.add_column()
-        table.add_column(overflow="fold")
-        for label, text in rows:
-            table.add_row(Text(label), Text(text))
-        console.print(table)
-        return
-    width = max(len(label) for label, _ in rows)
-    for label, text in rows:
-        console.print(
-            f"{label:<{width}}  {text}".rstrip(), markup=False, highlight=False, soft_wrap=True
-        )
-
-
 def _as_json(found: Examination) -> str:
     content = {
         "usable": found.is_usable,
@@ -176,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         print(_as_json(found))
     else:
-        _print(found, Console())
+        print_rows(Console(), _rows(found))
     return 0 if found.is_usable else 1
 
 

@@ -2,14 +2,17 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
 
 #include "base/cat.h"
+#include "base/keep_for_ever.h"
 #include "loadgen/settings.h"
 #include "loadgen/sut.h"
 #include "qaickit/loadgen.h"
@@ -28,8 +31,12 @@ class LoadgenTestImpl final : public LoadgenTest {
       : session_(session), options_(options), sut_(session, options.sut_name) {}
 
   ~LoadgenTestImpl() override {
-    if (!ended_.load(std::memory_order_acquire)) abort();
-    if (thread_.joinable()) thread_.join();
+    if (thread_.joinable()) {
+      if (!ended_.load(std::memory_order_acquire)) abort();
+      thread_.join();
+    }
+    // The device may still read the samples.
+    if (sut_.left_behind()) keep_for_ever(std::shared_ptr<void>(std::move(workload_)));
     if (started_) test_in_progress.store(false, std::memory_order_release);
   }
 
@@ -48,6 +55,7 @@ class LoadgenTestImpl final : public LoadgenTest {
       return Status(errno == ENOENT ? Code::kNotFound : Code::kPermissionDenied,
                     cat("output directory '", options_.output_dir, "': ", std::strerror(errno)));
     }
+    QAICKIT_RETURN_IF_ERROR(check_logs());
     QAICKIT_ASSIGN_OR_RETURN(
         workload_, Workload::create(workload, session_.program(), std::move(arrays), sut_));
     qsl_.emplace(*workload_, sut_, options_.qsl_name, options_.performance_sample_count);
@@ -59,7 +67,7 @@ class LoadgenTestImpl final : public LoadgenTest {
 
   bool wait_ms(uint64_t timeout_ms) override {
     return ended_event_.await([&] { return ended_.load(std::memory_order_acquire); },
-                              timeout_ms * 1'000'000);
+                              std::min(timeout_ms, UINT64_MAX / 1'000'000) * 1'000'000);
   }
   uint64_t samples_issued() const noexcept override { return sut_.issued(); }
   uint64_t samples_done() const noexcept override {
@@ -76,6 +84,18 @@ class LoadgenTestImpl final : public LoadgenTest {
   BatchStats stats() const override { return session_.stats(); }
 
  private:
+  // LoadGen says on standard error that it cannot open a log, and returns as if all were well.
+  Status check_logs() const {
+    const std::string prefix = make_log_settings(options_).log_output.prefix;
+    for (const char* name : {"summary.txt", "detail.txt", "accuracy.json", "trace.json"}) {
+      const std::string path = cat(options_.output_dir, "/", prefix, name);
+      if (std::ofstream(path, std::ios::app)) continue;
+      return Status(Code::kPermissionDenied,
+                    cat("LoadGen's log '", path, "' cannot be written: ", std::strerror(errno)));
+    }
+    return {};
+  }
+
   void run() noexcept {
     try {
       mlperf::StartTest(&sut_, &*qsl_, settings_, make_log_settings(options_), "");
@@ -84,8 +104,10 @@ class LoadgenTestImpl final : public LoadgenTest {
     } catch (const std::exception& error) {
       sut_.note_failure(Status(Code::kInternal, cat("LoadGen: ", error.what())));
     }
-    const Status stopped = session_.stop();
-    if (!stopped.ok()) sut_.note_failure(stopped);
+    sut_.stop();
+    if (sut_.issued() == 0) {
+      sut_.note_failure(Status(Code::kInternal, "LoadGen issued no query; its log may say why"));
+    }
     // release: pairs with the acquire loads above.
     ended_.store(true, std::memory_order_release);
     ended_event_.notify_all();

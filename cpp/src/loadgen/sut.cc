@@ -20,7 +20,7 @@ std::span<const Sample> as_samples(const std::vector<mlperf::QuerySample>& sampl
 void Sut::IssueQuery(const std::vector<mlperf::QuerySample>& samples) {
   if (aborted_.load(std::memory_order_acquire)) {
     // Nothing may be in flight when LoadGen's memory goes away under the exception.
-    (void)session_.stop();
+    stop();
     mlperf::AbortTest();
     throw TestAborted();
   }
@@ -47,6 +47,7 @@ void Sut::respond(uint32_t slot, std::span<const Response> responses) noexcept {
 
 void Sut::fail(std::span<const Sample> samples, const Status& why) noexcept {
   note_failure(why);
+  if (why.code() == Code::kTimedOut) left_behind_.store(true, std::memory_order_release);
   for (const Sample& sample : samples) {
     mlperf::QuerySampleResponse empty(sample.id, 0, 0);
     mlperf::QuerySamplesComplete(&empty, 1);
@@ -56,7 +57,14 @@ void Sut::fail(std::span<const Sample> samples, const Status& why) noexcept {
 void Sut::abort() noexcept {
   aborted_.store(true, std::memory_order_release);
   note_failure(Status(Code::kCancelled, "the test was aborted"));
-  (void)session_.stop();
+  stop();
+}
+
+void Sut::stop() noexcept {
+  const Status status = session_.stop();
+  if (status.ok()) return;
+  if (status.code() == Code::kTimedOut) left_behind_.store(true, std::memory_order_release);
+  note_failure(status);
 }
 
 void Sut::note_failure(const Status& why) noexcept {
@@ -76,6 +84,7 @@ Qsl::Qsl(Workload& workload, Sut& sut, std::string name, uint64_t performance_co
       performance_count_(performance_count > 0 ? performance_count : workload.total_samples()) {}
 
 void Qsl::LoadSamplesToRam(const std::vector<mlperf::QuerySampleIndex>& samples) {
+  if (sut_.keeps_samples()) return;
   const Status status =
       workload_.load({reinterpret_cast<const uint64_t*>(samples.data()), samples.size()});
   // The queries that follow will fail one by one; the run then says why.
@@ -83,6 +92,7 @@ void Qsl::LoadSamplesToRam(const std::vector<mlperf::QuerySampleIndex>& samples)
 }
 
 void Qsl::UnloadSamplesFromRam(const std::vector<mlperf::QuerySampleIndex>& samples) {
+  if (sut_.keeps_samples()) return;
   workload_.unload({reinterpret_cast<const uint64_t*>(samples.data()), samples.size()});
 }
 

@@ -36,6 +36,14 @@ class Sut final : public mlperf::SystemUnderTest, public ResponseSink {
 
   // Ends the test at the next query; samples that wait are answered as cancelled. Any thread.
   void abort() noexcept;
+  // Stops the session; a failure to do so is noted.
+  void stop() noexcept;
+  // Runs that took too long are still in the device, and may still read the samples.
+  bool left_behind() const noexcept { return left_behind_.load(std::memory_order_acquire); }
+  // Should the samples stay as they are? No query that needs others will be answered.
+  bool keeps_samples() const noexcept {
+    return left_behind() || aborted_.load(std::memory_order_acquire);
+  }
   void note_failure(const Status& why) noexcept;
   Status failure() const;
   uint64_t issued() const noexcept { return issued_.load(std::memory_order_relaxed); }
@@ -46,6 +54,7 @@ class Sut final : public mlperf::SystemUnderTest, public ResponseSink {
   std::vector<AlignedArray<mlperf::QuerySampleResponse>> responses_;  // scratch of each slot
   std::atomic<uint64_t> issued_{0};
   std::atomic<bool> aborted_{false};
+  std::atomic<bool> left_behind_{false};
   mutable std::mutex mutex_;  // failures only
   Status failure_;
 };

@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from qaickit._table import print_line, print_rows
 from qaickit.loadgen.accuracy import Accuracy
 from qaickit.loadgen.results import LogMessage, Metric, Performance
 from qaickit.loadgen.settings import Settings
@@ -160,20 +159,9 @@ def _rows(report: Report) -> Iterable[tuple[str, str]]:
 
 def print_report(report: Report, console: Console) -> None:
     """Print the result as a table, or as plain lines where the console is no terminal."""
-    rows = list(_rows(report))
-    if console.is_terminal:
-        table = Table(show_header=False)
-        table.add_column()
-        table.add_column(overflow="fold")
-        for label, text in rows:
-            table.add_row(Text(label), Text(text))
-        console.print(table)
-    else:
-        width = max(len(label) for label, _ in rows)
-        for label, text in rows:
-            _print_line(console, f"{label:<{width}}  {text}".rstrip())
+    print_rows(console, _rows(report))
     for line in _closing_lines(report):
-        _print_line(console, line)
+        print_line(console, line)
 
 
 def _closing_lines(report: Report) -> Iterable[str]:
@@ -181,10 +169,6 @@ def _closing_lines(report: Report) -> Iterable[str]:
         yield str(report.accuracy)
     if report.subject.speed_only:
         yield f"speed only: {report.subject.speed_only}; the answers mean nothing"
-
-
-def _print_line(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def summary_line(report: Report) -> str:

@@ -1,0 +1,32 @@
+"""Label and value, row by row: a table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["print_line", "print_rows"]
+
+
+def print_line(console: Console, text: str) -> None:
+    """Print one line as it is: not wrapped, marked up or coloured."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_rows(console: Console, rows: Iterable[tuple[str, str]]) -> None:
+    """Print (label, value) rows."""
+    listed = list(rows)
+    if console.is_terminal:
+        table = Table(show_header=False)
+        table.add_column()
+        table.add_column(overflow="fold")
+        for label, text in listed:
+            table.add_row(Text(label), Text(text))
+        console.print(table)
+        return
+    width = max((len(label) for label, _ in listed), default=0)
+    for label, text in listed:
+        print_line(console, f"{label:<{width}}  {text}".rstrip())
