@@ -8,7 +8,6 @@
 int main(int argc, char* argv[]) {
   google::protobuf::compiler::CommandLineInterface cli;
   google::protobuf::compiler::cpp::CppGenerator cpp;
-  cli.RegisterGenerator("--cpp_out", "--cpp_opt", &cpp,
-                        "Generate C++ header and source.");
+  cli.RegisterGenerator("--cpp_out", "--cpp_opt", &cpp, "Generate C++ header and source.");
   return cli.Run(argc, argv);
 }

@@ -55,11 +55,11 @@ class LoadgenTestImpl final : public LoadgenTest {
       return Status(errno == ENOENT ? Code::kNotFound : Code::kPermissionDenied,
                     cat("output directory '", options_.output_dir, "': ", std::strerror(errno)));
     }
-    QAICKIT_RETURN_IF_ERROR(check_logs());
     QAICKIT_ASSIGN_OR_RETURN(
         workload_, Workload::create(workload, session_.program(), std::move(arrays), sut_));
     qsl_.emplace(*workload_, sut_, options_.qsl_name, options_.performance_sample_count);
     QAICKIT_ASSIGN_OR_RETURN(settings_, make_test_settings(options_));
+    QAICKIT_RETURN_IF_ERROR(check_logs());
     QAICKIT_RETURN_IF_ERROR(session_.start(*workload_, options_.batch));
     thread_ = std::thread([this] { run(); });
     return {};

@@ -154,6 +154,22 @@ class Classification final : public StoredWorkload {
   const size_t elements_;
 };
 
+// A sample is a row of each tensor, so each must have as many as the batch.
+Status check_rows(const ProgramSpec& program) {
+  for (const auto* specs : {&program.inputs, &program.outputs}) {
+    for (const TensorSpec& spec : *specs) {
+      if (program.batch_size == 1 || (!spec.dims.empty() && spec.dims[0] == program.batch_size)) {
+        continue;
+      }
+      return Status(Code::kInvalidArgument,
+                    cat("'", spec.name, "' is ", dims_to_string(spec.dims), ": expected ",
+                        program.batch_size, " rows, since '", program.name,
+                        "' was compiled for a batch of ", program.batch_size));
+    }
+  }
+  return {};
+}
+
 constexpr std::array<std::string_view, 2> kKinds{"classification", "raw"};
 
 }  // namespace
@@ -168,6 +184,7 @@ Result<std::unique_ptr<Workload>> Workload::create(std::string_view kind,
     return Status(Code::kInvalidArgument,
                   cat("'", program.name, "' has no outputs to answer with"));
   }
+  QAICKIT_RETURN_IF_ERROR(check_rows(program));
   QAICKIT_ASSIGN_OR_RETURN(SampleStore store, SampleStore::create(program, std::move(arrays)));
   if (kind == "raw") {
     return std::unique_ptr<Workload>(new Raw(std::move(store), sink, program));

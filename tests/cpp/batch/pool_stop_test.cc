@@ -145,8 +145,8 @@ TEST(PoolStop, WithABigQueryOnTheBoard) {
   for (std::thread& submitter : submitters) submitter.join();
   // A submitter that came after the stop was refused.
   const bool both = log.answers(0) + log.answers(500) == 2;
-  EXPECT_TRUE(log.each_once(
-      [&](uint64_t id) { return both || log.answers(id < 500 ? 0 : 500) == 1; }));
+  EXPECT_TRUE(
+      log.each_once([&](uint64_t id) { return both || log.answers(id < 500 ? 0 : 500) == 1; }));
 }
 
 TEST(PoolStop, WhileABatchWaitsForMore) {
@@ -310,7 +310,9 @@ TEST(PoolStop, WaitsForTheHandlerAlthoughAnEarlierPoolsRunIsStuck) {
   std::atomic<bool> first{true};
   auto behaviour = device.behaviour();
   const auto wait = behaviour.run;
-  behaviour.run = [&](FakeExecObj& exec) { return first.exchange(false) ? wait(exec) : exec.echo(); };
+  behaviour.run = [&](FakeExecObj& exec) {
+    return first.exchange(false) ? wait(exec) : exec.echo();
+  };
   const auto slots = fake_slots(echo_program(), 2, 1, behaviour);
   {
     AnswerLog log(1);

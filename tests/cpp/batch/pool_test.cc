@@ -111,10 +111,9 @@ TEST(Pool, PreparationErrorEndsTheStart) {
     void scatter(const Batch&) noexcept override {}
     void fail(std::span<const Sample>, const Status&) noexcept override {}
   } handler;
-  EXPECT_TRUE(
-      is_error(Pool::start(fake_slots(echo_program(), 1, 1), kSync, nullptr, handler, policy_of(1))
-                   .status(),
-               Code::kResourceExhausted, "no room"));
+  EXPECT_TRUE(is_error(
+      Pool::start(fake_slots(echo_program(), 1, 1), kSync, nullptr, handler, policy_of(1)).status(),
+      Code::kResourceExhausted, "no room"));
 }
 
 struct RefusingLog final : AnswerLog {
@@ -243,8 +242,8 @@ bool answered_by_caller(const AnswerLog& log, uint64_t id) {
 
 TEST(PoolCallerRuns, NeverMeansAWorker) {
   AnswerLog log(50);
-  const auto pool = start_pool(fake_slots(echo_program(), 2, 1), kSync, log,
-                               policy_of(1, CallerRuns::kNever));
+  const auto pool =
+      start_pool(fake_slots(echo_program(), 2, 1), kSync, log, policy_of(1, CallerRuns::kNever));
   for (uint64_t id = 0; id < 50; ++id) {
     ASSERT_TRUE(is_ok(pool->submit(samples_from(id, 1))));
     log.wait_answered(id + 1);
@@ -256,8 +255,8 @@ TEST(PoolCallerRuns, NeverMeansAWorker) {
 
 TEST(PoolCallerRuns, IfIdleMeansTheCaller) {
   AnswerLog log(50, 4);
-  const auto pool = start_pool(fake_slots(echo_program(4), 1, 1), kSync, log,
-                               policy_of(4, CallerRuns::kIfIdle));
+  const auto pool =
+      start_pool(fake_slots(echo_program(4), 1, 1), kSync, log, policy_of(4, CallerRuns::kIfIdle));
   for (uint64_t id = 0; id < 50; id += 2) {
     ASSERT_TRUE(is_ok(pool->submit(samples_from(id, 2))));
     ASSERT_EQ(log.answered(), id + 2);  // before submit() returned
@@ -271,8 +270,8 @@ TEST(PoolCallerRuns, IfIdleMeansTheCaller) {
 
 TEST(PoolCallerRuns, QueryBiggerThanABatchGoesToWorkers) {
   AnswerLog log(5, 4);
-  const auto pool = start_pool(fake_slots(echo_program(4), 1, 1), kSync, log,
-                               policy_of(4, CallerRuns::kIfIdle));
+  const auto pool =
+      start_pool(fake_slots(echo_program(4), 1, 1), kSync, log, policy_of(4, CallerRuns::kIfIdle));
   ASSERT_TRUE(is_ok(pool->submit(samples_from(0, 5))));
   log.wait_all();
   EXPECT_FALSE(answered_by_caller(log, 0));

@@ -84,8 +84,8 @@ TEST(SlotTableStress, HandOverPublishesTheSlot) {
   for (uint32_t t = 0; t < 6; ++t) {
     threads.emplace_back([&, t] {
       for (uint32_t i = 0; i < kPerThread; ++i) {
-        Slot* const slot = t % 2 ? slots->acquire(t / 2 % 2, UINT64_MAX)
-                                 : slots->acquire_any(UINT64_MAX);
+        Slot* const slot =
+            t % 2 ? slots->acquire(t / 2 % 2, UINT64_MAX) : slots->acquire_any(UINT64_MAX);
         ++slot->count;
         slots->release(*slot);
       }

@@ -43,8 +43,8 @@ TEST_P(SettingsValue, IsRefused) {
   const DeviceSettings settings{{"rate", GetParam()}};
   SettingsReader reader(settings);
   EXPECT_EQ(reader.number("rate", 0.5, 0, 1), 0.5);
-  EXPECT_TRUE(is_error(reader.finish(), Code::kInvalidArgument, "rate", "number from 0 to 1",
-                       GetParam()));
+  EXPECT_TRUE(
+      is_error(reader.finish(), Code::kInvalidArgument, "rate", "number from 0 to 1", GetParam()));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, SettingsValue,

@@ -23,9 +23,9 @@ inline std::vector<Sample> samples_from(uint64_t first, size_t count) {
 }
 
 // A handler that remembers what became of each of `count` samples with ids from 0. For programs of
-// batch size `rows` whose input 0 and output 0 are echoed int64 rows: it sends each sample's id through the device
-// and checks that it comes back in the sample's own row. No locks: they would order what tests
-// under ThreadSanitizer are to find unordered.
+// batch size `rows` whose input 0 and output 0 are echoed int64 rows: it sends each sample's id
+// through the device and checks that it comes back in the sample's own row. No locks: they would
+// order what tests under ThreadSanitizer are to find unordered.
 class AnswerLog : public BatchHandler {
  public:
   explicit AnswerLog(size_t count, size_t rows = 1) : rows_(rows), entries_(count) {}
@@ -100,8 +100,8 @@ class AnswerLog : public BatchHandler {
 
   // Every sample has one answer (or none, where `accepted` says that it was refused), and those
   // with a result have their own.
-  ::testing::AssertionResult each_once(
-      const std::function<bool(uint64_t)>& accepted = [](uint64_t) { return true; }) const {
+  ::testing::AssertionResult each_once(const std::function<bool(uint64_t)>& accepted =
+                                           [](uint64_t) { return true; }) const {
     for (size_t id = 0; id < entries_.size(); ++id) {
       const uint32_t expected = accepted(id) ? 1 : 0;
       if (answers(id) != expected) {

@@ -1,11 +1,10 @@
-#include "device/null/null_backend.h"
-
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <thread>
 
 #include "base/clock.h"
+#include "device/null/null_backend.h"
 #include "support/completions.h"
 #include "support/programs.h"
 
