@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,23 @@ def test_carries_the_licence_of_what_is_compiled_in(
 ) -> None:
     licences = [name for name in installed if "/licenses/" in name]
     assert any(Path(name).name.startswith(project) for name in licences), licences
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
+def test_a_cmake_project_builds_against_the_wheel(
+    installed: dict[str, Path], tmp_path: Path
+) -> None:
+    package = installed["qaickit/lib/cmake/qaickit/qaickit-config.cmake"].parent
+    source = ROOT / "tests" / "consumer"
+    commands = [
+        ["cmake", "-S", str(source), "-B", str(tmp_path), f"-Dqaickit_DIR={package}"],
+        ["cmake", "--build", str(tmp_path)],
+        [str(tmp_path / "foreign_harness")],
+    ]
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "right answers" in done.stdout
 
 
 def test_is_small(installed: dict[str, Path]) -> None:

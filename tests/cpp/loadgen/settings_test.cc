@@ -14,7 +14,7 @@ using test::value_of;
 
 TEST(LoadgenSettings, UnsetMeansLoadGensOwn) {
   LoadgenOptions options;
-  const mlperf::TestSettings defaults;
+  const mlperf::TestSettings defaults{};
   const auto s = value_of(make_test_settings(options));
   EXPECT_EQ(s.scenario, mlperf::TestScenario::Offline);
   EXPECT_EQ(s.mode, mlperf::TestMode::PerformanceOnly);
