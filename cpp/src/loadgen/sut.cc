@@ -2,6 +2,8 @@
 
 #include <cstddef>
 
+#include "logging.h"
+
 namespace qaickit {
 namespace {
 
@@ -21,10 +23,14 @@ void Sut::IssueQuery(const std::vector<mlperf::QuerySample>& samples) {
   if (aborted_.load(std::memory_order_acquire)) {
     // Nothing may be in flight when LoadGen's memory goes away under the exception.
     stop();
+    // AbortTest() leaves the latencies of what was issued to the next test, which would take them
+    // for its own and wait for ever.
+    (void)mlperf::logging::GlobalLogger().GetLatenciesBlocking(series_issued_);
     mlperf::AbortTest();
     throw TestAborted();
   }
   issued_.fetch_add(samples.size(), std::memory_order_relaxed);
+  series_issued_ += samples.size();
   const Status status = session_.submit(as_samples(samples));
   if (!status.ok()) fail(as_samples(samples), status);
 }

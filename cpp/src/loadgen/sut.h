@@ -26,7 +26,10 @@ class Sut final : public mlperf::SystemUnderTest, public ResponseSink {
   const std::string& Name() override { return name_; }
   // On LoadGen's thread.
   void IssueQuery(const std::vector<mlperf::QuerySample>& samples) override;
-  void FlushQueries() override { session_.flush(); }
+  void FlushQueries() override {
+    session_.flush();
+    series_issued_ = 0;
+  }
 
   Status prepare(uint32_t slots, uint32_t max_batch) override;
   void respond(uint32_t slot, std::span<const Response> responses) noexcept override;
@@ -53,6 +56,7 @@ class Sut final : public mlperf::SystemUnderTest, public ResponseSink {
   const std::string name_;
   std::vector<AlignedArray<mlperf::QuerySampleResponse>> responses_;  // scratch of each slot
   std::atomic<uint64_t> issued_{0};
+  size_t series_issued_ = 0;  // up to a FlushQueries(); LoadGen's thread only
   std::atomic<bool> aborted_{false};
   std::atomic<bool> left_behind_{false};
   mutable std::mutex mutex_;  // failures only
