@@ -63,7 +63,8 @@ class LoadgenRun : public ::testing::Test {
 
   Result<std::unique_ptr<LoadgenTest>> start(Session& session) {
     // The bound of a Server; of streams how many queries LoadGen makes beforehand.
-    options.target_latency_ns = options.scenario == Scenario::kServer ? 100'000'000 : 1'000;
+    const bool is_long = options.scenario == Scenario::kServer || options.min_duration_ms > 1'000;
+    options.target_latency_ns = is_long ? 100'000'000 : 1'000;
     return LoadgenTest::start(session, "classification",
                               {{data.data(), data.size() * sizeof(float)}}, options);
   }
@@ -322,9 +323,7 @@ TEST_F(LoadgenRun, LostCompletionIsTheResult) {
 TEST_F(LoadgenRun, MoreSamplesAskedForThanThereAre) {
   options.performance_sample_count = kSamples + 1;
   const auto session = open_null(classifier(4));
-  const auto test = value_of(start(*session));
-  ASSERT_TRUE(test->wait_ms(kMinute));
-  EXPECT_TRUE(is_error(test->result(), Code::kInvalidArgument, "sample 50 does not exist"));
+  run(*session);  // LoadGen takes what there is
 }
 
 }  // namespace
