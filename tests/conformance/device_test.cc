@@ -3,12 +3,13 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
 #include <numeric>
 #include <thread>
 
 #include "base/aligned_array.h"
-#include "queue/event_count.h"
 #include "subject.h"
 #include "support/programs.h"
 #include "support/tiny_onnx.h"
@@ -16,27 +17,34 @@
 namespace qaickit::test {
 namespace {
 
-constexpr uint64_t kTimeoutNs = 20'000'000'000;
+constexpr std::chrono::seconds kTimeout{20};
 
 class Done final : public Completion {
  public:
   void complete(const Status& status) noexcept override {
+    // Notified under the lock: the waiter destroys this as soon as it has it.
+    const std::lock_guard lock(mutex_);
     status_ = status;
-    calls_.fetch_add(1, std::memory_order_release);
-    event_.notify_all();
+    ++calls_;
+    changed_.notify_all();
   }
   Status wait() {
-    if (!event_.await([&] { return calls_.load(std::memory_order_acquire) > 0; }, kTimeoutNs)) {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_for(lock, kTimeout, [&] { return calls_ > 0; })) {
       return Status(Code::kTimedOut, "no completion");
     }
     return status_;
   }
-  int calls() const { return calls_.load(); }
+  int calls() {
+    const std::lock_guard lock(mutex_);
+    return calls_;
+  }
 
  private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
   Status status_;
-  std::atomic<int> calls_{0};
-  EventCount event_;
+  int calls_ = 0;
 };
 
 // The program y = x + x of one float32 tensor.

@@ -216,12 +216,19 @@ Status check_tensors(const Api& api, const ort::OrtSession* session, const char*
     ORT_RETURN_IF_ERROR(api, name_of(session, i, allocator, &raw), "name");
     const std::string name = raw;
     (void)ort::to_status(api, api.AllocatorFree(allocator, raw), "");
+    bool listed = false;
     for (size_t s = 0; s < specs.size(); ++s) {
       if (specs[s].name != name) continue;
       ort::OrtTypeInfo* info = nullptr;
       ORT_RETURN_IF_ERROR(api, type_of(session, i, &info), "type");
       QAICKIT_RETURN_IF_ERROR(check_tensor(api, info, specs[s]));
-      found[s] = true;
+      found[s] = listed = true;
+    }
+    // An output that nobody asks for is no harm; without an input there is no run.
+    if (!listed && count_of == api.SessionGetInputCount) {
+      return Status(Code::kDataLoss, cat("input '", name,
+                                         "' of the graph is not in the network "
+                                         "descriptor; compile the QPC again"));
     }
   }
   for (size_t s = 0; s < specs.size(); ++s) {
