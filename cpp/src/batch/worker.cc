@@ -23,6 +23,10 @@ class Worker {
     // acquire: pairs with the seq_cst store in Pool::stop().
     while (!core_.stopping.load(std::memory_order_acquire)) {
       core_.reap(activation_);
+      if (core_.slots->lost(activation_)) {
+        sit_out();
+        continue;
+      }
       if (!has_work()) {
         wait_for_work();
         continue;
@@ -51,6 +55,17 @@ class Worker {
     const bool outstanding = core_.async && !core_.slots->idle(activation_);
     core_.work.await([&] { return has_work() || stopping(); }, outstanding ? kReapNs : kParkNs,
                      core_.policy.idle_spin_ns);
+  }
+
+  // The device is gone: leaves the work to the other activations, or answers it if there is none.
+  void sit_out() noexcept {
+    if (core_.slots->all_lost()) {
+      core_.drain(Status(Code::kDeviceError, "every device of the session is gone"));
+      return wait_for_work();
+    }
+    // A wake-up that this worker got was for one of them.
+    if (!std::exchange(sits_out_, true)) core_.work.notify_all();
+    core_.retired.await([&] { return stopping(); }, kReapNs);
   }
 
   // Runs batch after batch while there is work; then gives the slot back. A run that stop() gave
@@ -155,6 +170,7 @@ class Worker {
   PoolCore& core_;
   const uint32_t activation_;
   uint64_t claim_batches_ = 1;
+  bool sits_out_ = false;
 };
 
 }  // namespace
