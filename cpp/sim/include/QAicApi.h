@@ -144,7 +144,8 @@ QStatus qaicWaitforEvent(QAicEvent* event);
 
 /* Returns at once. The order in which exec objects complete is not promised. event may be null.
  * QS_BUSY: the exec object (or the event) is in flight; QS_AGAIN: no room now; QS_DEV_ERROR: the
- * device failed. The event completes, and its callbacks are called, if and only if this succeeds. */
+ * device failed. The event completes, and its callbacks are called, if and only if this succeeds.
+ */
 QStatus qaicEnqueueExecObj(QAicQueue* queue, QAicExecObj* execObj, QAicEvent* event);
 
 /* --- Program groups (oversubscription) --- */

@@ -138,12 +138,12 @@ typedef enum QAicErrorType {
 /* --- Programs --- */
 
 typedef enum QAicProgramStatus { /* names of the values [?] */
-  QAIC_PROGRAM_STATUS_INIT = 0,
-  QAIC_PROGRAM_STATUS_LOADED = 1,
-  QAIC_PROGRAM_STATUS_FULLY_ACTIVATED = 2,
-  QAIC_PROGRAM_STATUS_ERROR = 100,
-  QAIC_PROGRAM_STATUS_LOAD_ERROR = 101,
-  QAIC_PROGRAM_STATUS_ACTIVATE_ERROR = 102
+                                 QAIC_PROGRAM_STATUS_INIT = 0,
+                                 QAIC_PROGRAM_STATUS_LOADED = 1,
+                                 QAIC_PROGRAM_STATUS_FULLY_ACTIVATED = 2,
+                                 QAIC_PROGRAM_STATUS_ERROR = 100,
+                                 QAIC_PROGRAM_STATUS_LOAD_ERROR = 101,
+                                 QAIC_PROGRAM_STATUS_ACTIVATE_ERROR = 102
 } QAicProgramStatus;
 
 typedef struct QAicProgramInfo {

@@ -20,10 +20,9 @@ extern "C" {
  *   error=RATE     the run completes with QS_ERROR
  *   lost=RATE      the run never completes; the exec object stays in flight until the device is
  *                  reset or its program deactivated, when it completes with QS_DEV_ERROR
- *   reset=RATE     the device resets: everything in flight completes with QS_DEV_ERROR, all programs
- *                  on it are lost, and its status is QDS_ERROR until the next qaicCreateContext with
- *                  it or qaicsimResetDevice
- *   die=RATE       the same, but only qaicsimResetDevice brings it back
+ *   reset=RATE     the device resets: everything in flight completes with QS_DEV_ERROR, all
+ * programs on it are lost, and its status is QDS_ERROR until the next qaicCreateContext with it or
+ * qaicsimResetDevice die=RATE       the same, but only qaicsimResetDevice brings it back
  *   die_after=N    dies at its Nth enqueue, counted from this call
  *   load=RATE      qaicLoadProgram fails with QS_ERROR
  *   activation=RATE  activation fails half way with QS_DEV_ERROR; the NSPs are given back

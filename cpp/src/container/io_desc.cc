@@ -93,8 +93,7 @@ Status fill(const pb::IODescriptor& io, aicapi::IoBinding* binding) {
 }
 
 Status fill(const pb::transform& step, aicapi::IoBinding* binding) {
-  QAICKIT_RETURN_IF_ERROR(
-      fill(step.type(), step.scale(), step.offset(), step.dims(), binding));
+  QAICKIT_RETURN_IF_ERROR(fill(step.type(), step.scale(), step.offset(), step.dims(), binding));
   if (step.kind() != pb::CopyDMABufferTransform) return {};
   aicapi::DmaBufInfo* dma = binding->add_dma_buf_info();
   dma->set_dma_buf_index(step.copy_dma_buffer().buffer_num());
@@ -196,6 +195,23 @@ Result<std::vector<std::byte>> encode_io_desc(Bytes network_desc) {
   aicapi::IoDesc io_desc;
   QAICKIT_RETURN_IF_ERROR(derive_io_desc(network_desc, &io_desc));
   return serialize_message(io_desc, "IoDesc");
+}
+
+Result<std::vector<BufferMapping>> derive_buffer_mappings(Bytes network_desc) {
+  aicapi::IoDesc io_desc;
+  QAICKIT_RETURN_IF_ERROR(derive_io_desc(network_desc, &io_desc));
+  pb::networkDescriptor network;
+  QAICKIT_RETURN_IF_ERROR(parse_message(network_desc, kNetworkDescSegment, &network));
+  std::vector<BufferMapping> mappings;
+  for (const aicapi::IoBinding& binding : io_desc.io_sets(0).bindings()) {
+    const int i = static_cast<int>(binding.index());
+    const bool is_input = i < network.inputs_size();
+    const pb::IOBinding& source =
+        is_input ? network.inputs(i) : network.outputs(i - network.inputs_size());
+    mappings.push_back({binding.name(), is_input, binding.size(), binding.is_partial_buf_allowed(),
+                        static_cast<uint32_t>(source.io_initial().type())});
+  }
+  return mappings;
 }
 
 }  // namespace qaickit

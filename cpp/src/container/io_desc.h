@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <string>
 #include <vector>
 
 #include "container/byte_range.h"
@@ -20,5 +22,16 @@ namespace qaickit {
 Status derive_io_desc(Bytes network_desc, aicapi::IoDesc* io_desc);
 // The same, serialised.
 Result<std::vector<std::byte>> encode_io_desc(Bytes network_desc);
+
+// A row of the vendor's buffer mappings: the user's buffers, inputs first.
+struct BufferMapping {
+  std::string name;
+  bool is_input = true;
+  uint32_t size = 0;
+  bool is_partial_allowed = false;
+  uint32_t data_type = 0;  // an output's is that of io_initial, though its size is io_transformed's
+};
+// Errors: as derive_io_desc.
+Result<std::vector<BufferMapping>> derive_buffer_mappings(Bytes network_desc);
 
 }  // namespace qaickit
