@@ -52,6 +52,19 @@ TEST(QaicApi, MissingSymbolsAreNamed) {
                        "lacks", "qaicGetDeviceInfo", "qaicEnqueueExecObj"));
 }
 
+// Whether a QPC will do is the library's to say; why it did not is ours.
+TEST(QaicApi, ACardThatRefusesAQpcWithoutCardHalf) {
+  const Environment lib("QAIC_LIB", QAIC_STUB_CARD);
+  SessionOptions options;
+  options.backend = "qaic";
+  EXPECT_TRUE(is_error(Session::open(test::make_qpc(test::echo_program()), options).status(),
+                       Code::kUnsupported, "qaic:0", "no card half", "compile it", "qaicOpenQpc"));
+  const auto devices = value_of(value_of(find_backend("qaic"))->enumerate());
+  ASSERT_EQ(devices.size(), 1u);
+  EXPECT_FALSE(devices[0].simulated);
+  EXPECT_EQ(value_of(default_backend())->name, "qaic");
+}
+
 TEST(QaicApi, EverySymbolResolvesAgainstTheSimulator) {
   const Environment lib("QAIC_LIB", QAIC_SIM_LIBRARY);
   const Api& api = *value_of(load_api());
