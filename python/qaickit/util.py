@@ -149,8 +149,8 @@ def _as_json(devices: Sequence[QaicDeviceDict]) -> str:
         {
             "qid": device["id"],
             "dev_status": STATUS_NAMES[device["status"]],
-            "sku_type": _sku(device),
             **device["resources"],
+            "sku_type": _sku(device),
             **{key: value for key, value in device.items() if key not in ("id", "resources")},
         }
         for device in devices

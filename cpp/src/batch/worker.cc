@@ -22,7 +22,7 @@ class Worker {
   void run() noexcept {
     // acquire: pairs with the seq_cst store in Pool::stop().
     while (!core_.stopping.load(std::memory_order_acquire)) {
-      core_.reap(activation_);
+      reap();
       if (core_.slots->lost(activation_)) {
         sit_out();
         continue;
@@ -50,6 +50,15 @@ class Worker {
  private:
   bool has_work() const noexcept { return !core_.ring.empty() || !core_.board.empty(); }
   bool stopping() const noexcept { return core_.stopping.load(std::memory_order_acquire); }
+
+  // Now and then: looking costs a cache line of every slot in flight.
+  void reap() noexcept {
+    if (!core_.async) return;
+    const uint64_t now = now_ns();
+    if (now < next_reap_ns_) return;
+    next_reap_ns_ = now + std::min(kReapNs, core_.policy.exec_timeout_ns / 2);
+    core_.reap(activation_);
+  }
 
   void wait_for_work() noexcept {
     const bool outstanding = core_.async && !core_.slots->idle(activation_);
@@ -170,6 +179,7 @@ class Worker {
   PoolCore& core_;
   const uint32_t activation_;
   uint64_t claim_batches_ = 1;
+  uint64_t next_reap_ns_ = 0;
   bool sits_out_ = false;
 };
 

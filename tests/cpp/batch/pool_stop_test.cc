@@ -387,14 +387,15 @@ TEST(PoolStop, WaitsForACompletionThatIsInTheHandler) {
   Gate in_handler;
   Gate leave_handler;
   std::thread completer;
+  // Outlives the completion, which releases its slot after the pool is gone.
+  const auto slots = fake_slots(echo_program(), 1, 1, device.behaviour());
   {
     AnswerLog log(1);
     log.on_scatter = [&](const Batch&) {
       in_handler.open();
       leave_handler.wait();
     };
-    const auto pool = start_pool(fake_slots(echo_program(), 1, 1, device.behaviour()), kAsync, log,
-                                 stopping_policy(1, 0));
+    const auto pool = start_pool(slots, kAsync, log, stopping_policy(1, 0));
     ASSERT_TRUE(is_ok(pool->submit(samples_from(0, 1))));
     device.wait_enqueued(1);
     completer = std::thread([&] { device.complete_all(); });

@@ -37,7 +37,7 @@ DeviceInfo describe(const Api& api, QID id, const QDevInfo& info) {
   const std::string_view own(info.name, ::strnlen(info.name, sizeof info.name));
   std::string name = cat(own.empty() ? "Cloud AI 100" : own, ", ",
                          static_cast<int>(info.devData.resourceInfo.nspTotal), " NSPs");
-  if (api.simulated) name += ", simulated";
+  if (api.simulated && own.find("simulated") == own.npos) name += ", simulated";
   return {"qaic", id, std::move(name), api.simulated};
 }
 
