@@ -110,10 +110,31 @@ bool claim(QAicEvent& event) noexcept {
   return true;
 }
 
-// Into the reserved places; under the card's mutex, which a queue's threads may be waiting for.
-void push(QAicQueue& queue, QAicExecObj* exec) noexcept {
-  while (!queue.ring.try_push(exec)) std::this_thread::yield();
-  queue.wake.notify_one();
+void give_back(QAicExecObj* exec) {
+  QAicQueue& queue = *exec->queue;
+  exec->fault = Fault::kFlushed;
+  {
+    const std::lock_guard lock(queue.returned_mutex);
+    queue.returned.push_back(exec);
+    // release: pairs with the acquire load in has_work().
+    queue.has_returned.store(true, std::memory_order_release);
+  }
+  queue.wake.notify_all();
+}
+
+QAicExecObj* take_returned(QAicQueue& queue) {
+  const std::lock_guard lock(queue.returned_mutex);
+  QAicExecObj* exec = nullptr;
+  if (!queue.returned.empty()) {
+    exec = queue.returned.back();
+    queue.returned.pop_back();
+  }
+  queue.has_returned.store(!queue.returned.empty(), std::memory_order_relaxed);
+  return exec;
+}
+
+bool has_work(const QAicQueue& queue) noexcept {
+  return !queue.ring.empty() || queue.has_returned.load(std::memory_order_acquire);
 }
 
 // False: the run completes after all, since its device or queue is going.
@@ -121,7 +142,6 @@ bool hold_back(Card& card, QAicExecObj* exec) {
   const std::lock_guard lock(card.mutex);
   if (exec->epoch != card.epoch.load(std::memory_order_relaxed)) return false;
   if (exec->queue->closing.load(std::memory_order_relaxed)) return false;
-  if (card.lost.size() >= QAicQueue::kReserved) return false;
   card.lost.push_back(exec);
   card.lost_count.fetch_add(1, std::memory_order_relaxed);
   return true;
@@ -248,10 +268,10 @@ void run(QAicExecObj& exec) noexcept {
 
 // Waits for work; false when the queue closes and is empty.
 bool idle(QAicQueue& queue) noexcept {
-  const auto has_work = [&queue] { return !queue.ring.empty(); };
+  const auto ready = [&queue] { return has_work(queue); };
   // One at a time spins; more would only take the CPU from those who bring the work.
   if (queue.spin_ns > 0 && !queue.spinning.exchange(true, std::memory_order_relaxed)) {
-    const bool found = qaickit::spin_until(has_work, queue.spin_ns);
+    const bool found = qaickit::spin_until(ready, queue.spin_ns);
     queue.spinning.store(false, std::memory_order_relaxed);
     if (found) return true;
   }
@@ -260,13 +280,13 @@ bool idle(QAicQueue& queue) noexcept {
   const uint32_t key = queue.wake.prepare_wait();
   // acquire: pairs with the store in stop_threads(); what was pushed before it is visible.
   const bool closing = queue.closing.load(std::memory_order_acquire);
-  if (has_work() || closing) {
+  if (ready() || closing) {
     queue.wake.cancel_wait();
   } else {
     queue.wake.wait(key, queue.quick ? kLookNs : kForever / 2);
   }
   queue.awake.fetch_add(1, std::memory_order_acq_rel);
-  return has_work() || !closing;
+  return ready() || !closing;
 }
 
 void serve(QAicQueue& queue) noexcept {
@@ -278,6 +298,8 @@ void serve(QAicQueue& queue) noexcept {
   for (;;) {
     if (queue.ring.try_pop(exec)) {
       run(*exec);
+    } else if (queue.has_returned.load(std::memory_order_acquire)) {
+      if ((exec = take_returned(queue))) run(*exec);
     } else if (!idle(queue)) {
       return;
     }
@@ -292,10 +314,7 @@ void forget_all(Card& card) {
   card.resets.fetch_add(1, std::memory_order_relaxed);
   // release: pairs with the acquire loads by epoch's readers.
   card.epoch.fetch_add(1, std::memory_order_acq_rel);
-  for (QAicExecObj* exec : card.lost) {
-    exec->fault = Fault::kFlushed;
-    push(*exec->queue, exec);
-  }
+  for (QAicExecObj* exec : card.lost) give_back(exec);
   card.lost.clear();
 }
 
@@ -602,7 +621,7 @@ QStatus enqueue(QAicQueue& queue, QAicExecObj& exec, QAicEvent* event) noexcept 
   exec.epoch = epoch;
   const uint64_t place = card.enqueued.fetch_add(1, std::memory_order_relaxed);
   exec.finish_ns = finish_time(program, plan, place);
-  if (queue.ring.size() >= QAicQueue::kPlaces || !queue.ring.try_push(&exec)) {
+  if (!queue.ring.try_push(&exec)) {
     card.enqueued.fetch_sub(1, std::memory_order_relaxed);
     if (event) {
       event->state.store(QAicEvent::kClear, std::memory_order_release);
@@ -639,8 +658,7 @@ size_t flush_lost(Card& card, const QAicProgram* program, const QAicQueue* queue
   const std::lock_guard lock(card.mutex);
   return std::erase_if(card.lost, [&](QAicExecObj* exec) {
     if (program ? exec->program != program : exec->queue != queue) return false;
-    exec->fault = Fault::kFlushed;
-    push(*exec->queue, exec);
+    give_back(exec);
     return true;
   });
 }

@@ -135,19 +135,22 @@ struct QAicProgramGroup : qaicsim::Tagged<0x51475250> {
 };
 
 struct QAicQueue : qaicsim::Tagged<0x51515545> {
-  static constexpr size_t kPlaces = 2048;
-  static constexpr size_t kReserved = 1024;  // for lost runs that are given back
+  static constexpr size_t kPlaces = 4096;
 
   QAicContext* context = nullptr;
   QAicProgramGroup* group = nullptr;
   qaicsim::Card* card = nullptr;
   bool quick = false;  // runs neither compute nor take time
   uint64_t spin_ns = 0;
-  qaickit::MpmcRing<QAicExecObj*> ring{2 * kPlaces};
+  qaickit::MpmcRing<QAicExecObj*> ring{kPlaces};
   qaickit::EventCount wake;
   alignas(qaicsim::kCacheLine) std::atomic<uint32_t> awake{0};
   std::atomic<bool> spinning{false};
   std::atomic<bool> closing{false};  // set under the card's mutex
+  // Lost runs that are given back. They have no place in the ring, which may be full.
+  std::mutex returned_mutex;
+  std::vector<QAicExecObj*> returned;
+  std::atomic<bool> has_returned{false};
   std::vector<std::thread> threads;
 };
 

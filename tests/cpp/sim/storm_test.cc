@@ -66,6 +66,7 @@ TEST_F(StormStress, CallbacksThatEnqueueAgain) {
   }
   for (std::thread& starter : starters) starter.join();
   EXPECT_TRUE(soon([&] { return storm.idle.load() == static_cast<int64_t>(members.size()); }));
+  EXPECT_EQ(storm.refused, 0);
   EXPECT_EQ(storm.completed, kBudget);
   EXPECT_EQ(storm.failed, 0);
   for (const auto& run : runs) {
