@@ -144,7 +144,7 @@ void PoolCore::reap(uint32_t activation) noexcept {
     if (now < slot.deadline_ns.load(std::memory_order_relaxed)) continue;
     if (!slot.abandon(Slot::kRunning, Slot::kCancelling)) continue;
     handler.fail({slot.samples.data(), slot.count},
-                 Status(Code::kTimedOut, cat("activation ", activation, ": no completion within ",
+                 Status(Code::kTimedOut, cat(slots->name(activation), ": no completion within ",
                                              policy.exec_timeout_ns / 1'000'000, " ms")));
     slot.stats.count(slot.count, false, false);
     // The slot stays out of use until the device gives it back, if ever.

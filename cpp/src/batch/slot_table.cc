@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/cat.h"
+
 namespace qaickit {
 namespace {
 
@@ -27,6 +29,10 @@ SlotTable::SlotTable(std::vector<std::vector<std::unique_ptr<ExecObj>>> exec_obj
       slots_.push_back(std::move(slot));
     }
   }
+}
+
+std::string SlotTable::name(uint32_t activation) const {
+  return activation < names_.size() ? names_[activation] : cat("activation ", activation);
 }
 
 Slot* SlotTable::try_acquire(uint32_t activation) noexcept {

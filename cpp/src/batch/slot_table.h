@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/aligned_array.h"
@@ -134,6 +136,14 @@ class SlotTable {
  public:
   // exec_objs[a] are those of activation a, at most 64 of each.
   explicit SlotTable(std::vector<std::vector<std::unique_ptr<ExecObj>>> exec_objs);
+  // How messages call the activations ("qaic:1: activation 0"), and all devices together. Before
+  // the table is shared.
+  void set_names(std::vector<std::string> activations, std::string devices) {
+    names_ = std::move(activations);
+    devices_ = std::move(devices);
+  }
+  std::string name(uint32_t activation) const;
+  const std::string& device_names() const noexcept { return devices_; }
 
   uint32_t activations() const noexcept { return static_cast<uint32_t>(masks_.size()); }
   uint32_t size() const noexcept { return static_cast<uint32_t>(slots_.size()); }
@@ -184,6 +194,8 @@ class SlotTable {
   };
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Mask> masks_;
+  std::vector<std::string> names_;
+  std::string devices_;
   EventCount freed_;
   std::atomic<uint32_t> lost_{0};
 };

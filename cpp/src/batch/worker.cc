@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "base/affinity.h"
+#include "base/cat.h"
 #include "base/clock.h"
 #include "batch/batch_former.h"
 #include "batch/pool_core.h"
@@ -34,7 +35,9 @@ class Worker {
       Slot* slot = core_.slots->try_acquire(activation_);
       if (!slot && core_.slots->all_abandoned()) {
         core_.drain(Status(Code::kDeviceError,
-                           "no ExecObj is left: the device has not ended any of its runs in time"));
+                           cat("no ExecObj is left: the device has not ended any of its runs in "
+                               "time: ",
+                               core_.slots->device_names())));
         continue;
       }
       if (!slot) {
@@ -69,7 +72,8 @@ class Worker {
   // The device is gone: leaves the work to the other activations, or answers it if there is none.
   void sit_out() noexcept {
     if (core_.slots->all_lost()) {
-      core_.drain(Status(Code::kDeviceError, "every device of the session is gone"));
+      core_.drain(Status(Code::kDeviceError, cat("every device of the session is gone: ",
+                                                 core_.slots->device_names())));
       return wait_for_work();
     }
     // A wake-up that this worker got was for one of them.
