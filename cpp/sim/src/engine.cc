@@ -22,6 +22,7 @@ using qaickit::now_ns;
 constexpr uint64_t kForever = std::numeric_limits<uint64_t>::max();
 // An idle thread of a quick queue looks by itself so often: there, a busy one counts as looking.
 constexpr uint64_t kLookNs = 20'000'000;
+constexpr uint32_t kPushTries = 2000;
 constexpr size_t kBacklog = 32;           // from which a quick queue wakes a second thread
 constexpr uint64_t kSliceNs = 5'000'000;  // a sleeping run notices a reset after so long
 
@@ -108,6 +109,20 @@ bool claim(QAicEvent& event) noexcept {
   } while (
       !event.state.compare_exchange_weak(state, QAicEvent::kPending, std::memory_order_acquire));
   return true;
+}
+
+// A thread that the system has stopped in the middle of try_pop() makes a ring look full that is
+// not, so this waits a little, as the driver of a card tries again.
+bool push(QAicQueue& queue, QAicExecObj* exec) noexcept {
+  for (uint32_t i = 0; i < kPushTries; ++i) {
+    if (queue.ring.try_push(exec)) return true;
+    if (i < kPushTries / 2) {
+      std::this_thread::yield();
+    } else {
+      sleep_until(now_ns() + 100'000);
+    }
+  }
+  return false;
 }
 
 void give_back(QAicExecObj* exec) {
@@ -621,7 +636,7 @@ QStatus enqueue(QAicQueue& queue, QAicExecObj& exec, QAicEvent* event) noexcept 
   exec.epoch = epoch;
   const uint64_t place = card.enqueued.fetch_add(1, std::memory_order_relaxed);
   exec.finish_ns = finish_time(program, plan, place);
-  if (!queue.ring.try_push(&exec)) {
+  if (!push(queue, &exec)) {
     card.enqueued.fetch_sub(1, std::memory_order_relaxed);
     if (event) {
       event->state.store(QAicEvent::kClear, std::memory_order_release);
