@@ -58,9 +58,11 @@ Live& live() {
   return *live;
 }
 
+// Looks at the tag alone, which is the first member of every kind: it may be another one's.
 template <class T>
 bool is(const T* object) noexcept {
-  return object && object->kind.load(std::memory_order_relaxed) == T::kKind;
+  const auto* tag = reinterpret_cast<const std::atomic<uint32_t>*>(object);
+  return tag && tag->load(std::memory_order_relaxed) == T::kKind;
 }
 
 // For releases, where the object may be gone: asks before it looks.
