@@ -6,8 +6,8 @@
  *
  * All functions may be called from any thread. An object may be released only when nobody uses it
  * any more; children (queues, programs, exec objects, events) before their context. Unless said
- * otherwise a function returns QS_INVAL for a null argument or an object of another kind. Releasing an
- * object twice is noticed too (QS_INVAL), as long as its address has not been used again.
+ * otherwise a function returns QS_INVAL for a null argument or an object of another kind. Releasing
+ * an object twice is noticed too (QS_INVAL), as long as its address has not been used again.
  */
 #ifndef QAICKIT_QAIC_API_H
 #define QAICKIT_QAIC_API_H
