@@ -3,8 +3,10 @@
 // completions of the same size. A third, `bare`, is the upper bound: threads that only claim and
 // complete. bench/harness.py runs the two in turn and prints ratios.
 //
-//   harness_bench inline|bare|qaickit singlestream|server|offline BATCH ACTIVATIONS SAMPLES QPS
-//   OUTPUT_DIR
+// `qaic` is the same as `qaickit` on the device of that name, over the library that QAIC_LIB names.
+//
+//   harness_bench inline|bare|qaickit|qaic singlestream|server|offline BATCH ACTIVATIONS SAMPLES
+//   QPS OUTPUT_DIR
 //
 // LoadGen's log in OUTPUT_DIR has the result; trace is off on both sides.
 
@@ -113,20 +115,21 @@ T or_die(Result<T> result) {
   return std::move(result).value();
 }
 
-std::unique_ptr<Session> null_session(int64_t batch, uint32_t activations) {
+std::unique_ptr<Session> open_session(const std::string& backend, int64_t batch,
+                                      uint32_t activations) {
   QpcContent content;
-  content.program = {"null",
+  content.program = {"bench",
                      {{"x", DType::kFloat32, {batch, kInputElements}}},
                      {{"y", DType::kFloat32, {batch, 1}}},
                      1,
                      static_cast<int32_t>(batch)};
   content.manifest.producer = "harness_bench";
   content.manifest.precision = "fp32";
-  const std::byte no_graph{};  // the null device does not look at it
+  const std::byte no_graph{};  // neither device looks at it
   content.onnx_model = {&no_graph, 1};
-  auto qpc = or_die(Qpc::from_bytes(or_die(build_qpc(content)), "null.bin"));
+  auto qpc = or_die(Qpc::from_bytes(or_die(build_qpc(content)), "bench.bin"));
   SessionOptions options;
-  options.backend = "null";
+  options.backend = backend;
   options.num_activations = activations;
   return or_die(Session::open(std::move(qpc), options));
 }
@@ -160,7 +163,7 @@ LoadgenOptions make_options(const std::string& scenario, uint64_t samples, doubl
 int main(int argc, char** argv) {
   if (argc != 8) {
     std::fprintf(stderr,
-                 "usage: harness_bench inline|bare|qaickit singlestream|server|offline BATCH "
+                 "usage: harness_bench inline|bare|qaickit|qaic singlestream|server|offline BATCH "
                  "ACTIVATIONS SAMPLES QPS OUTPUT_DIR\n");
     return 2;
   }
@@ -170,7 +173,7 @@ int main(int argc, char** argv) {
   const int activations = std::atoi(argv[4]);
   const auto options = make_options(scenario, std::strtoull(argv[5], nullptr, 10),
                                     std::strtod(argv[6], nullptr), argv[7]);
-  if (sut != "qaickit") {
+  if (sut != "qaickit" && sut != "qaic") {
     InlineSut inline_sut(static_cast<size_t>(batch));
     BareSut bare_sut(static_cast<size_t>(batch), static_cast<size_t>(activations));
     mlperf::SystemUnderTest* peer = &inline_sut;
@@ -180,7 +183,8 @@ int main(int argc, char** argv) {
                       "");
     return 0;
   }
-  auto session = null_session(batch, static_cast<uint32_t>(activations));
+  auto session =
+      open_session(sut == "qaic" ? "qaic" : "null", batch, static_cast<uint32_t>(activations));
   const std::vector<float> samples(kDataSet * kInputElements, 1.0f);
   auto test = or_die(LoadgenTest::start(
       *session, "raw", {{samples.data(), samples.size() * sizeof(float)}}, options));

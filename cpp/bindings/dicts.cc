@@ -81,6 +81,7 @@ py::dict to_dict(const DeviceInfo& info) {
   dict["backend"] = info.backend;
   dict["id"] = info.id;
   dict["name"] = info.name;
+  dict["simulated"] = info.simulated;
   return dict;
 }
 
@@ -92,6 +93,7 @@ py::dict to_dict(const BatchStats& stats) {
   dict["caller_batches"] = stats.caller_batches;
   dict["batch_sizes"] = stats.batch_sizes;
   dict["activation_batches"] = stats.activation_batches;
+  dict["lost_activations"] = stats.lost_activations;
   return dict;
 }
 

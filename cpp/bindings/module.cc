@@ -7,4 +7,5 @@ PYBIND11_MODULE(_core, m) {
   qaickit::py_::bind_devices(m);
   qaickit::py_::bind_session(m);
   qaickit::py_::bind_loadgen(m);
+  qaickit::py_::bind_util(m);
 }

@@ -8,5 +8,6 @@ void bind_qpc(pybind11::module_& m);
 void bind_devices(pybind11::module_& m);
 void bind_session(pybind11::module_& m);
 void bind_loadgen(pybind11::module_& m);
+void bind_util(pybind11::module_& m);
 
 }  // namespace qaickit::py_

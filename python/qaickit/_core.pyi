@@ -47,6 +47,7 @@ class DeviceDict(TypedDict):
     backend: str
     id: int
     name: str
+    simulated: bool
 
 class BackendDict(TypedDict):
     name: str
@@ -62,7 +63,85 @@ class BatchStatsDict(TypedDict):
     caller_batches: int
     batch_sizes: list[int]
     activation_batches: list[int]
+    lost_activations: int
 
+class QaicLibraryDict(TypedDict):
+    path: str
+    major: int
+    minor: int
+    patch: str
+    variant: str
+    simulated: bool
+
+class QaicPciDict(TypedDict):
+    domain: int
+    bus: int
+    device: int
+    function: int
+    class_name: str
+    vendor_name: str
+    device_name: str
+    max_link_speed: int
+    max_link_width: int
+    curr_link_speed: int
+    curr_link_width: int
+
+class QaicFirmwareDict(TypedDict):
+    version: list[int]
+    qc_image: str
+    oem_image: str
+    variant: str
+
+class QaicResourcesDict(TypedDict):
+    dram_total_kib: int
+    dram_free_kib: int
+    vc_total: int
+    vc_free: int
+    pc_total: int
+    pc_reserved: int
+    nsp_total: int
+    nsp_free: int
+    mcid_total: int
+    mcid_free: int
+    sem_total: int
+    sem_free: int
+    sku_type: int
+
+class QaicPerformanceDict(TypedDict):
+    nsp_hz: int
+    ddr_hz: int
+    comp_hz: int
+    mem_hz: int
+    sys_hz: int
+    peak_compute: float
+    dram_bw: float
+
+class QaicDeviceDict(TypedDict):
+    id: int
+    status: int  # 0 initializing, 1 ready, 2 error, 3 unknown
+    name: str
+    pci: QaicPciDict
+    hw_version: int
+    serial: str
+    firmware: QaicFirmwareDict
+    firmware_features: str
+    nsp_firmware: QaicFirmwareDict
+    sbl_image: str
+    pvs_image_version: int
+    fragmentation: int
+    metadata_version: list[int]
+    command_protocol: list[int]
+    nsp_defect_mask: int
+    constants_loaded: int
+    constants_in_use: int
+    networks_loaded: int
+    networks_active: int
+    resources: QaicResourcesDict
+    performance: QaicPerformanceDict
+
+def qaic_library() -> QaicLibraryDict: ...
+def qaic_device_ids() -> list[int]: ...
+def qaic_device(id: int) -> QaicDeviceDict: ...
 def backends() -> list[BackendDict]: ...
 def workload_kinds() -> list[str]: ...
 def loadgen_version() -> str: ...

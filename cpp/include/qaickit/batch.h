@@ -66,6 +66,7 @@ struct BatchStats {
   uint64_t caller_batches = 0;        // of them, run on the caller's thread
   std::vector<uint64_t> batch_sizes;  // [n] = batches of n samples
   std::vector<uint64_t> activation_batches;
+  uint32_t lost_activations = 0;  // those whose device has gone; the others do their work
 };
 
 }  // namespace qaickit

@@ -19,9 +19,10 @@
 namespace qaickit {
 
 struct DeviceInfo {
-  std::string backend;  // "cpu"
-  int id = 0;           // dev_id
-  std::string name;     // for people: "CPU (2 cores), ONNX Runtime 1.31.1"
+  std::string backend;     // "cpu"
+  int id = 0;              // dev_id
+  std::string name;        // for people: "CPU (2 cores), ONNX Runtime 1.31.1"
+  bool simulated = false;  // stands in for a real one; never chosen by default
 };
 
 // Settings of one backend by name ("latency_us" -> "50"). An unknown name is an error that lists
@@ -70,7 +71,12 @@ class QAICKIT_API ExecObj {
   // success. `done` must live until then. Others: kUnsupported.
   virtual Status enqueue(Completion& done) noexcept = 0;
   // Asks a run in progress to end early (kCancelled). Safe from any thread; may do nothing.
+  // An asynchronous device's completion comes before this returns or soon after, also where the
+  // device itself would never have completed.
   virtual void cancel() noexcept {}
+  // True when the device is gone (dead, reset, unplugged): nothing will run here again until the
+  // program is loaded anew. Asked after failures only.
+  virtual bool lost() const noexcept { return false; }
 
  protected:
   struct Buffer {

@@ -74,6 +74,7 @@ class QAICKIT_API Qpc {
   virtual std::span<const SegmentView> segments() const noexcept = 0;
   virtual std::optional<HostManifest> manifest() const = 0;  // none: no host half
   virtual size_t file_bytes() const noexcept = 0;
+  virtual std::span<const std::byte> image() const noexcept = 0;  // the whole file
 
   // The payload of the first segment of that name, the one that the vendor's reader takes too.
   std::optional<std::span<const std::byte>> find(std::string_view name) const noexcept;

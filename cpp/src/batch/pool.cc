@@ -205,6 +205,7 @@ Status Pool::stop() noexcept {
   core.work.notify_all();
   core.more.notify_all();
   core.space.notify_all();
+  core.retired.notify_all();
   drain_for(bound);
   if (!quiet() || !core.slots->wait_settled(0)) {
     for (uint32_t i = 0; i < core.slots->size(); ++i) {
@@ -239,6 +240,7 @@ BatchStats Pool::stats() const {
   BatchStats stats;
   stats.samples_failed = core_->failed_waiting.load(std::memory_order_relaxed);
   stats.activation_batches.resize(slots.activations());
+  stats.lost_activations = slots.lost_activations();
   for (uint32_t i = 0; i < slots.size(); ++i) {
     const SlotStats& from = slots[i].stats;
     stats.samples_ok += from.samples_ok.load(std::memory_order_relaxed);

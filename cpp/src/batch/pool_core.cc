@@ -35,13 +35,21 @@ void answer(BatchHandler& handler, Slot& slot, const Status& status, bool on_cal
   slot.stats.count(slot.count, status.ok(), on_caller);
 }
 
+// A device that is gone must not go on taking samples only to fail them.
+void note_loss(SlotTable& slots, const Slot& slot, const Status& status) noexcept {
+  if (!status.ok() && slot.exec->lost()) slots.mark_lost(slot.activation);
+}
+
 void complete_async(void* arg, Slot& slot, const Status& status) noexcept {
   auto& core = *static_cast<PoolCore*>(arg);
   SlotTable& slots = *core.slots;
+  note_loss(slots, slot, status);
   if (slot.finish_to_answer()) {
     answer(core.handler, slot, status, false);
     // release: pairs with the acquire load in wait_settled(). Pool and handler may now be gone.
     slot.state.store(Slot::kIdle, std::memory_order_release);
+  } else if (!slot.end_given_up()) {
+    return;
   }
   slots.release(slot);
 }
@@ -91,6 +99,7 @@ void PoolCore::start_async(Slot& slot) noexcept {
     status = slot.exec->enqueue(slot);
     if (status.ok()) return;  // the completion may already have released the slot
     if (!slot.finish()) return slots->release(slot);
+    note_loss(*slots, slot, status);
   }
   answer(handler, slot, status, false);
   slots->release(slot);
@@ -133,10 +142,13 @@ void PoolCore::reap(uint32_t activation) noexcept {
     // acquire: pairs with the release store in start_async().
     if (slot.state.load(std::memory_order_acquire) != Slot::kRunning) continue;
     if (now < slot.deadline_ns.load(std::memory_order_relaxed)) continue;
+    if (!slot.abandon(Slot::kRunning, Slot::kCancelling)) continue;
+    handler.fail({slot.samples.data(), slot.count},
+                 Status(Code::kTimedOut, cat(slots->name(activation), ": no completion within ",
+                                             policy.exec_timeout_ns / 1'000'000, " ms")));
+    slot.stats.count(slot.count, false, false);
     // The slot stays out of use until the device gives it back, if ever.
-    (void)abandon(slot,
-                  Status(Code::kTimedOut, cat("activation ", activation, ": no completion within ",
-                                              policy.exec_timeout_ns / 1'000'000, " ms")));
+    if (slot.cancel()) slots->release(slot);
   }
 }
 

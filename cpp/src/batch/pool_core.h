@@ -72,6 +72,7 @@ struct PoolCore {
   EventCount more;     // the same, for workers that hold a part-filled batch
   EventCount space;    // the ring has room, or the board is done
   EventCount drained;  // a submit() or a worker has ended
+  EventCount retired;  // time to stop, for workers whose device is gone
 
   alignas(kCacheLine) std::atomic<bool> stopping{false};
   std::atomic<uint64_t> flushed_ns{0};  // samples that arrived up to here do not wait

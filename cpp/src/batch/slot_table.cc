@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/cat.h"
+
 namespace qaickit {
 namespace {
 
@@ -29,6 +31,10 @@ SlotTable::SlotTable(std::vector<std::vector<std::unique_ptr<ExecObj>>> exec_obj
   }
 }
 
+std::string SlotTable::name(uint32_t activation) const {
+  return activation < names_.size() ? names_[activation] : cat("activation ", activation);
+}
+
 Slot* SlotTable::try_acquire(uint32_t activation) noexcept {
   Mask& mask = masks_[activation];
   uint64_t free = mask.free.load(std::memory_order_relaxed);
@@ -44,10 +50,17 @@ Slot* SlotTable::try_acquire(uint32_t activation) noexcept {
 }
 
 Slot* SlotTable::try_acquire_any() noexcept {
+  const bool any = all_lost();
   for (uint32_t a = 0; a < activations(); ++a) {
+    if (!any && lost(a)) continue;
     if (Slot* slot = try_acquire(a)) return slot;
   }
   return nullptr;
+}
+
+void SlotTable::mark_lost(uint32_t activation) noexcept {
+  if (masks_[activation].lost.exchange(true, std::memory_order_relaxed)) return;
+  lost_.fetch_add(1, std::memory_order_relaxed);
 }
 
 Slot* SlotTable::acquire(uint32_t activation, uint64_t timeout_ns) noexcept {

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/aligned_array.h"
@@ -48,13 +50,15 @@ class SlotStats {
 //   idle -> running        by the holder, before the device starts
 //   running -> idle        by the holder: it answers
 //   running -> answering   by the device's completion: it answers, and goes on to idle
-//   running -> abandoned   by stop() or the time-out check: it has answered, the rest of the
-//                          holder's claim included
+//   running -> abandoned   by stop(): it has answered, the rest of the holder's claim included
+//   running -> cancelling  by the time-out check: it has answered, and asks the device to let go
+//   cancelling -> ended    by the completion, meanwhile: the slot is the time-out check's again
+//   cancelling -> abandoned  by the time-out check: the completion has not come yet
 //   abandoned -> idle      by the holder or the completion, at last: it answers nobody
 // stop() waits for those who answer: for holders by counting threads, for completions by the state.
 // A tensor-level call (Session::run) is not the pool's to abandon: it waits in `calling`.
 struct alignas(kBufferAlignment) Slot final : Completion {
-  enum State : uint32_t { kIdle, kRunning, kAnswering, kCalling, kAbandoned };
+  enum State : uint32_t { kIdle, kRunning, kAnswering, kCalling, kAbandoned, kCancelling, kEnded };
 
   void complete(const Status& status) noexcept override {
     on_complete(on_complete_arg, *this, status);
@@ -68,15 +72,28 @@ struct alignas(kBufferAlignment) Slot final : Completion {
   // The same for a completion, which sets the state to idle when it has answered.
   bool finish_to_answer() noexcept {
     uint32_t expected = kRunning;
-    if (state.compare_exchange_strong(expected, kAnswering, std::memory_order_acq_rel)) return true;
+    return state.compare_exchange_strong(expected, kAnswering, std::memory_order_acq_rel);
+  }
+  // For a completion whose run was given up: true when it must release the slot.
+  bool end_given_up() noexcept {
+    uint32_t expected = kCancelling;
+    if (state.compare_exchange_strong(expected, kEnded, std::memory_order_acq_rel)) return false;
     state.store(kIdle, std::memory_order_release);
-    return false;
+    return true;
   }
   // Takes the samples over from a run in state `from`; false when it has just ended.
-  bool abandon(State from) noexcept {
+  bool abandon(State from, State to = kAbandoned) noexcept {
     uint32_t expected = from;
     // acquire: pairs with the release store of `from`; makes samples, count and claim visible.
-    return state.compare_exchange_strong(expected, kAbandoned, std::memory_order_acq_rel);
+    return state.compare_exchange_strong(expected, to, std::memory_order_acq_rel);
+  }
+  // For whoever has set kCancelling: asks the device to let go. True when it has, and the slot is
+  // the caller's to release; else the completion will do it.
+  bool cancel() noexcept {
+    exec->cancel();
+    if (abandon(kCancelling)) return false;
+    state.store(kIdle, std::memory_order_release);  // it was kEnded
+    return true;
   }
 
   // Moves the next `size` samples of claim_rest into the slot.
@@ -119,6 +136,14 @@ class SlotTable {
  public:
   // exec_objs[a] are those of activation a, at most 64 of each.
   explicit SlotTable(std::vector<std::vector<std::unique_ptr<ExecObj>>> exec_objs);
+  // How messages call the activations ("qaic:1: activation 0"), and all devices together. Before
+  // the table is shared.
+  void set_names(std::vector<std::string> activations, std::string devices) {
+    names_ = std::move(activations);
+    devices_ = std::move(devices);
+  }
+  std::string name(uint32_t activation) const;
+  const std::string& device_names() const noexcept { return devices_; }
 
   uint32_t activations() const noexcept { return static_cast<uint32_t>(masks_.size()); }
   uint32_t size() const noexcept { return static_cast<uint32_t>(slots_.size()); }
@@ -127,7 +152,7 @@ class SlotTable {
 
   // An idle slot of the activation, or null.
   Slot* try_acquire(uint32_t activation) noexcept;
-  // An idle slot of any activation, or null.
+  // An idle slot of any activation, or null. Lost ones only when all are.
   Slot* try_acquire_any() noexcept;
   // Waits for one.
   Slot* acquire(uint32_t activation, uint64_t timeout_ns) noexcept;
@@ -137,6 +162,13 @@ class SlotTable {
   bool idle(uint32_t activation) const noexcept {
     return masks_[activation].free.load(std::memory_order_relaxed) == masks_[activation].all;
   }
+  // The activation's device is gone.
+  void mark_lost(uint32_t activation) noexcept;
+  bool lost(uint32_t activation) const noexcept {
+    return masks_[activation].lost.load(std::memory_order_relaxed);
+  }
+  uint32_t lost_activations() const noexcept { return lost_.load(std::memory_order_relaxed); }
+  bool all_lost() const noexcept { return lost_activations() == activations(); }
   // Waits until no slot is held, or only by runs that were given up; false when the time is up.
   bool wait_unused(uint64_t timeout_ns) noexcept;
   // Waits until no run of a pool's is in the device or being answered by a completion; false when
@@ -158,10 +190,14 @@ class SlotTable {
     std::atomic<uint64_t> free{0};  // bit b: slot first + b is free
     uint64_t all = 0;
     uint32_t first = 0;
+    std::atomic<bool> lost{false};
   };
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Mask> masks_;
+  std::vector<std::string> names_;
+  std::string devices_;
   EventCount freed_;
+  std::atomic<uint32_t> lost_{0};
 };
 
 }  // namespace qaickit

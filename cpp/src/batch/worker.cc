@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "base/affinity.h"
+#include "base/cat.h"
 #include "base/clock.h"
 #include "batch/batch_former.h"
 #include "batch/pool_core.h"
@@ -22,7 +23,11 @@ class Worker {
   void run() noexcept {
     // acquire: pairs with the seq_cst store in Pool::stop().
     while (!core_.stopping.load(std::memory_order_acquire)) {
-      core_.reap(activation_);
+      reap();
+      if (core_.slots->lost(activation_)) {
+        sit_out();
+        continue;
+      }
       if (!has_work()) {
         wait_for_work();
         continue;
@@ -30,7 +35,9 @@ class Worker {
       Slot* slot = core_.slots->try_acquire(activation_);
       if (!slot && core_.slots->all_abandoned()) {
         core_.drain(Status(Code::kDeviceError,
-                           "no ExecObj is left: the device has not ended any of its runs in time"));
+                           cat("no ExecObj is left: the device has not ended any of its runs in "
+                               "time: ",
+                               core_.slots->device_names())));
         continue;
       }
       if (!slot) {
@@ -47,10 +54,31 @@ class Worker {
   bool has_work() const noexcept { return !core_.ring.empty() || !core_.board.empty(); }
   bool stopping() const noexcept { return core_.stopping.load(std::memory_order_acquire); }
 
+  // Now and then: looking costs a cache line of every slot in flight.
+  void reap() noexcept {
+    if (!core_.async) return;
+    const uint64_t now = now_ns();
+    if (now < next_reap_ns_) return;
+    next_reap_ns_ = now + std::min(kReapNs, core_.policy.exec_timeout_ns / 2);
+    core_.reap(activation_);
+  }
+
   void wait_for_work() noexcept {
     const bool outstanding = core_.async && !core_.slots->idle(activation_);
     core_.work.await([&] { return has_work() || stopping(); }, outstanding ? kReapNs : kParkNs,
                      core_.policy.idle_spin_ns);
+  }
+
+  // The device is gone: leaves the work to the other activations, or answers it if there is none.
+  void sit_out() noexcept {
+    if (core_.slots->all_lost()) {
+      core_.drain(Status(Code::kDeviceError, cat("every device of the session is gone: ",
+                                                 core_.slots->device_names())));
+      return wait_for_work();
+    }
+    // A wake-up that this worker got was for one of them.
+    if (!std::exchange(sits_out_, true)) core_.work.notify_all();
+    core_.retired.await([&] { return stopping(); }, kReapNs);
   }
 
   // Runs batch after batch while there is work; then gives the slot back. A run that stop() gave
@@ -155,6 +183,8 @@ class Worker {
   PoolCore& core_;
   const uint32_t activation_;
   uint64_t claim_batches_ = 1;
+  uint64_t next_reap_ns_ = 0;
+  bool sits_out_ = false;
 };
 
 }  // namespace

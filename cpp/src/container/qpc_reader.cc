@@ -49,6 +49,7 @@ class QpcFile final : public Qpc {
   std::span<const SegmentView> segments() const noexcept override { return segments_; }
   std::optional<HostManifest> manifest() const override { return manifest_; }
   size_t file_bytes() const noexcept override { return image_.bytes().size(); }
+  std::span<const std::byte> image() const noexcept override { return image_.bytes(); }
 
  private:
   FileImage image_;

@@ -1,15 +1,17 @@
+#include <algorithm>
 #include <array>
 
 #include "base/cat.h"
 #include "device/cpu/cpu_backend.h"
 #include "device/null/null_backend.h"
+#include "device/qaic/qaic_backend.h"
 #include "qaickit/device.h"
 
 namespace qaickit {
 namespace {
 
 // The only list of backends, in the order in which a default is looked for.
-constexpr std::array<Backend, 2> kBackends{cpu_backend(), null_backend()};
+constexpr std::array<Backend, 3> kBackends{qaic_backend(), cpu_backend(), null_backend()};
 
 }  // namespace
 
@@ -29,9 +31,15 @@ Result<const Backend*> default_backend() {
   for (const Backend& backend : kBackends) {
     if (backend.name == kNullBackendName) continue;
     const auto devices = backend.enumerate();
-    if (devices.ok() && !(*devices).empty()) return &backend;
-    reasons += cat("\n", backend.name, ": ",
-                   devices.ok() ? std::string_view("no device") : devices.status().message());
+    std::string_view why = devices.status().message();
+    if (devices.ok()) {
+      const auto& infos = devices.value();
+      if (std::any_of(infos.begin(), infos.end(), [](const auto& d) { return !d.simulated; })) {
+        return &backend;
+      }
+      why = infos.empty() ? "no device" : "only simulated devices, which have to be asked for";
+    }
+    reasons += cat("\n", backend.name, ": ", why);
   }
   return Status(Code::kUnavailable, cat("no device is usable here:", reasons));
 }

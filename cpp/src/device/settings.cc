@@ -1,17 +1,29 @@
 #include "device/settings.h"
 
 #include <charconv>
+#include <utility>
 
 #include "base/cat.h"
 
 namespace qaickit {
 
-double SettingsReader::number(const char* name, double fallback, double min, double max) {
+const std::string* SettingsReader::find(const char* name) {
   known_ += cat(known_.empty() ? "" : ", ", name);
   const auto found = settings_.find(name);
-  if (found == settings_.end()) return fallback;
+  if (found == settings_.end()) return nullptr;
   ++used_;
-  const std::string& text = found->second;
+  return &found->second;
+}
+
+std::string SettingsReader::text(const char* name, std::string fallback) {
+  const std::string* found = find(name);
+  return found ? *found : std::move(fallback);
+}
+
+double SettingsReader::number(const char* name, double fallback, double min, double max) {
+  const std::string* found = find(name);
+  if (!found) return fallback;
+  const std::string& text = *found;
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const bool parsed = error == std::errc() && end == text.data() + text.size();

@@ -35,6 +35,8 @@ Result<std::shared_ptr<Resources>> acquire_resources(std::shared_ptr<const Qpc> 
   const ProgramOptions program_options{options.num_activations, options.threads_per_activation,
                                        options.device_settings};
   std::vector<std::vector<std::unique_ptr<ExecObj>>> exec_objs;
+  std::vector<std::string> names;
+  std::string device_names;
   for (size_t d = 0; d < ids.size(); ++d) {
     if (std::count(ids.begin(), ids.end(), ids[d]) > 1) {
       return Status(Code::kInvalidArgument, cat("device ", ids[d], " is listed more than once"));
@@ -48,10 +50,12 @@ Result<std::shared_ptr<Resources>> acquire_resources(std::shared_ptr<const Qpc> 
     r.programs.push_back(std::move(loaded).value());
     r.precision = r.programs.back()->precision();
     r.async = r.programs.back()->async();
+    device_names += cat(d == 0 ? "" : ", ", where);
     for (uint32_t a = 0; a < options.num_activations; ++a) {
+      names.push_back(cat(where, ": activation ", a));
       auto activated = r.programs.back()->activate();
       if (!activated.ok()) {
-        return activated.status().with_context(cat(where, ": activation ", a));
+        return activated.status().with_context(names.back());
       }
       r.activations.push_back(std::move(activated).value());
       auto& set = exec_objs.emplace_back();
@@ -64,6 +68,7 @@ Result<std::shared_ptr<Resources>> acquire_resources(std::shared_ptr<const Qpc> 
     }
   }
   r.slots = std::make_unique<SlotTable>(std::move(exec_objs));
+  r.slots->set_names(std::move(names), std::move(device_names));
   return resources;
 }
 

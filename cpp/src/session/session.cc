@@ -22,10 +22,13 @@ Status closed_error() { return Status(Code::kClosed, "the session is closed"); }
 
 void complete_call(void* table, Slot& slot, const Status& status) noexcept {
   slot.call_status = status;
-  if (slot.finish()) {
+  auto& slots = *static_cast<SlotTable*>(table);
+  if (!status.ok() && slot.exec->lost()) slots.mark_lost(slot.activation);
+  // release in it: hands call_status and the outputs over.
+  if (slot.abandon(Slot::kCalling, Slot::kIdle)) {
     slot.called.notify_all();
-  } else {
-    static_cast<SlotTable*>(table)->release(slot);
+  } else if (slot.end_given_up()) {
+    slots.release(slot);
   }
 }
 
@@ -198,17 +201,19 @@ class SessionImpl final : public Session {
     slot.state.store(Slot::kCalling, std::memory_order_release);
     status = slot.exec->enqueue(slot);
     if (status.ok()) {
-      // acquire: pairs with the exchange in finish(); makes call_status and the outputs visible.
+      // acquire: pairs with complete_call(); makes call_status and the outputs visible.
       const bool ended = slot.called.await(
           [&] { return slot.state.load(std::memory_order_acquire) == Slot::kIdle; },
           kCallTimeoutNs);
-      if (!ended && slot.abandon(Slot::kCalling)) {
+      if (!ended && slot.abandon(Slot::kCalling, Slot::kCancelling)) {
+        if (slot.cancel()) slots_.release(slot);
         return Status(Code::kTimedOut,
                       cat("no completion within ", kCallTimeoutNs / 1'000'000'000, " s"));
       }
       status = slot.call_status;
     } else {
       (void)slot.finish();
+      if (slot.exec->lost()) slots_.mark_lost(slot.activation);
     }
     for (size_t i = 0; status.ok() && i < outputs.size(); ++i) {
       std::memcpy(outputs[i].data, slot.exec->output(i).data(), outputs[i].bytes);

@@ -389,6 +389,7 @@ TEST(PoolStop, WaitsForACompletionThatIsInTheHandler) {
   Gate in_handler;
   Gate leave_handler;
   std::thread completer;
+  // Outlives the completion, which releases its slot after the pool is gone.
   const auto slots = fake_slots(echo_program(), 1, 1, device.behaviour());
   {
     AnswerLog log(1);

@@ -76,6 +76,58 @@ TEST(SlotTable, GivenUpRunsAreNotInUse) {
   EXPECT_FALSE(slots->any_abandoned());
 }
 
+TEST(SlotTable, LostActivationsAreHandedOutOnlyWhenAllAre) {
+  const auto slots = fake_slots(echo_program(), 2, 1);
+  slots->mark_lost(0);
+  slots->mark_lost(0);
+  EXPECT_EQ(slots->lost_activations(), 1u);
+  Slot* const slot = slots->try_acquire_any();
+  EXPECT_EQ(slot->activation, 1u);
+  EXPECT_EQ(slots->try_acquire_any(), nullptr);
+  slots->mark_lost(1);
+  EXPECT_TRUE(slots->all_lost());
+  Slot* const lost = slots->try_acquire_any();
+  ASSERT_NE(lost, nullptr);
+  EXPECT_EQ(lost->activation, 0u);
+  slots->release(*slot);
+  slots->release(*lost);
+}
+
+TEST(SlotTable, NamesAreForMessages) {
+  const auto slots = fake_slots(echo_program(), 2, 1);
+  EXPECT_EQ(slots->name(1), "activation 1");
+  slots->set_names({"card:0: activation 0", "card:1: activation 0"}, "card:0, card:1");
+  EXPECT_EQ(slots->name(1), "card:1: activation 0");
+  EXPECT_EQ(slots->device_names(), "card:0, card:1");
+}
+
+// Exactly one of the two gives the slot back: the completion, or whoever asked the device.
+TEST(SlotTable, ARunThatIsCancelledEndsOnce) {
+  test::FakeExecObj::Behaviour behaviour;
+  Slot* running = nullptr;
+  bool lets_go = true;
+  behaviour.cancel = [&](test::FakeExecObj&) {
+    if (!lets_go) return;
+    EXPECT_FALSE(running->end_given_up());
+  };
+  const auto slots = fake_slots(echo_program(), 1, 1, behaviour);
+  running = slots->try_acquire(0);
+  running->state = Slot::kRunning;
+  ASSERT_TRUE(running->abandon(Slot::kRunning, Slot::kCancelling));
+  EXPECT_FALSE(running->finish_to_answer());
+  EXPECT_TRUE(running->cancel());
+  EXPECT_EQ(running->state, Slot::kIdle);
+
+  lets_go = false;
+  running->state = Slot::kRunning;
+  ASSERT_TRUE(running->abandon(Slot::kRunning, Slot::kCancelling));
+  EXPECT_FALSE(running->cancel());
+  EXPECT_TRUE(slots->any_abandoned());
+  EXPECT_TRUE(running->end_given_up());  // late
+  EXPECT_EQ(running->state, Slot::kIdle);
+  slots->release(*running);
+}
+
 // Unsynchronised writes to a slot by its holders: the hand-over is what orders them.
 TEST(SlotTableStress, HandOverPublishesTheSlot) {
   const auto slots = fake_slots(echo_program(), 2, 2);

@@ -1,0 +1,25 @@
+#pragma once
+
+#include "qaickit/device.h"
+
+namespace qaickit {
+
+// Cloud AI 100 cards, through the vendor's library; asynchronous. Settings:
+//   threads_per_queue        of the library, for each activation (4)
+//   submit_num_retries       by the library, of a run that the card does not take (5)
+//   submit_retry_timeout_ms  of each (0: the kernel's own, 5000)
+//   skip_stage               name of an io set ("convert", "dma"): inputs and outputs are as that
+//                            step of the program's pre- and post-processing takes them, and lie in
+//                            the driver's DMA buffers. Empty: host buffers as the program says
+// An activation keeps `set_size` ExecObjs; a run whose completion never comes is given up by
+// ExecObj::cancel(), which goes on with a new exec object of the library's.
+Result<std::vector<DeviceInfo>> enumerate_qaic();
+Result<std::shared_ptr<Device>> create_qaic(int id);
+std::vector<std::pair<std::string, std::string>> qaic_details();
+
+constexpr Backend qaic_backend() {
+  return {"qaic", "Cloud AI 100 cards, through libQAic.so", enumerate_qaic, create_qaic,
+          qaic_details};
+}
+
+}  // namespace qaickit

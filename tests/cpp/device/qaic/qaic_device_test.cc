@@ -1,0 +1,397 @@
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstring>
+#include <fstream>
+#include <numeric>
+#include <thread>
+
+#include "base/clock.h"
+#include "qaickit/qaic.h"
+#include "sim.h"
+#include "support/answer_log.h"
+#include "support/completions.h"
+#include "support/programs.h"
+#include "support/result.h"
+
+namespace qaickit {
+namespace {
+
+using test::AnswerLog;
+using test::AwaitCompletion;
+using test::echo_program;
+using test::is_error;
+using test::is_ok;
+using test::make_qpc;
+using test::samples_from;
+using test::Sim;
+using test::value_of;
+
+SessionOptions options_of(std::vector<int> ids = {}, uint32_t activations = 1,
+                          uint32_t set_size = 4) {
+  SessionOptions options;
+  options.backend = "qaic";
+  options.device_ids = std::move(ids);
+  options.num_activations = activations;
+  options.set_size = set_size;
+  return options;
+}
+
+std::unique_ptr<Session> open(const SessionOptions& options, int32_t batch = 1) {
+  return value_of(Session::open(make_qpc(echo_program(batch)), options));
+}
+
+Status run_once(Session& session, int64_t first = 7) {
+  std::vector<int64_t> in(4);
+  std::iota(in.begin(), in.end(), first);
+  std::vector<int64_t> out(4, -1);
+  const ConstBuffer input{in.data(), 32};
+  const MutableBuffer output{out.data(), 32};
+  const Status status = session.run({&input, 1}, {&output, 1});
+  if (status.ok()) {
+    EXPECT_EQ(in, out);
+  }
+  return status;
+}
+
+BatchPolicy policy_of(uint64_t exec_timeout_ms = 60'000) {
+  BatchPolicy policy;
+  policy.exec_timeout_ns = exec_timeout_ms * 1'000'000;
+  return policy;
+}
+
+TEST(QaicDevice, SimulatedCardsSaySoAndAreNoDefault) {
+  const Sim sim{{"DEVICES", "2"}};
+  const Backend& backend = *value_of(find_backend("qaic"));
+  const auto devices = value_of(backend.enumerate());
+  ASSERT_EQ(devices.size(), 2u);
+  for (const DeviceInfo& info : devices) {
+    EXPECT_TRUE(info.simulated);
+    EXPECT_NE(info.name.find("simulated"), std::string::npos) << info.name;
+    EXPECT_EQ(value_of(backend.create(info.id))->info().name, info.name);
+  }
+  const auto chosen = default_backend();
+  if (chosen.ok()) {
+    EXPECT_NE(chosen.value()->name, "qaic");
+  } else {
+    EXPECT_TRUE(is_error(chosen.status(), Code::kUnavailable, "simulated"));
+  }
+  std::string text;
+  for (const auto& [name, value] : backend.details()) text += name + ": " + value + "\n";
+  for (const char* part :
+       {"library: " QAIC_SIM_LIBRARY, "simulated", "device 1: Ready, 16 of 16"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+  }
+}
+
+TEST(QaicDevice, UnknownDeviceListsTheKnown) {
+  const Sim sim{{"DEVICES", "2"}};
+  EXPECT_TRUE(is_error(Session::open(make_qpc(echo_program()), options_of({5})).status(),
+                       Code::kNotFound, "5", "0, 1"));
+  EXPECT_TRUE(is_error(qaic_device(5).status(), Code::kNotFound));
+  EXPECT_EQ(value_of(qaic_device_ids()), (std::vector<int32_t>{0, 1}));
+  const QaicDevice device = value_of(qaic_device(1));
+  EXPECT_EQ(device.status, QaicDeviceStatus::kReady);
+  EXPECT_EQ(device.resources.nsp_total, 16u);
+  EXPECT_TRUE(value_of(qaic_library()).simulated);
+}
+
+TEST(QaicDevice, RunsAndGivesEverythingBack) {
+  Sim sim;
+  {
+    const auto session = open(options_of());
+    for (int i = 0; i < 20; ++i) EXPECT_TRUE(is_ok(run_once(*session, i)));
+    EXPECT_TRUE(session->devices()[0].simulated);
+    EXPECT_GT(sim.live_objects(), 0u);
+  }
+  EXPECT_EQ(sim.live_objects(), 0u);
+}
+
+TEST(QaicDevice, BuffersAreBoundWithoutACopy) {
+  const Sim sim;
+  const auto device = value_of(value_of(find_backend("qaic"))->create(0));
+  const auto program = value_of(device->load(make_qpc(echo_program()), {}));
+  const auto activation = value_of(program->activate());
+  const auto exec = value_of(activation->create_exec_obj());
+  ASSERT_TRUE(program->async());
+  EXPECT_TRUE(is_error(exec->run(), Code::kUnsupported));
+  int64_t in[4] = {1, 2, 3, 4};
+  int64_t out[4] = {};
+  ASSERT_TRUE(is_ok(exec->bind_input(0, in)));
+  ASSERT_TRUE(is_ok(exec->bind_output(0, out)));
+  EXPECT_EQ(static_cast<void*>(exec->input(0).data()), in);
+  AwaitCompletion done;
+  ASSERT_TRUE(is_ok(exec->enqueue(done)));
+  EXPECT_TRUE(is_ok(done.wait()));
+  EXPECT_EQ(out[3], 4);
+  in[3] = 9;  // what is bound counts at each run
+  ASSERT_TRUE(is_ok(exec->enqueue(done)));
+  EXPECT_TRUE(is_ok(done.wait(2)));
+  EXPECT_EQ(out[3], 9);
+  ASSERT_TRUE(is_ok(exec->bind_output(0, nullptr)));
+  ASSERT_TRUE(is_ok(exec->enqueue(done)));
+  EXPECT_TRUE(is_ok(done.wait(3)));
+  EXPECT_EQ(std::memcmp(exec->output(0).data(), in, sizeof in), 0);
+}
+
+TEST(QaicDevice, SettingsAreReadAndChecked) {
+  const Sim sim;
+  SessionOptions options = options_of();
+  options.device_settings = {{"threads_per_queue", "1"},
+                             {"submit_num_retries", "2"},
+                             {"submit_retry_timeout_ms", "900000"}};
+  EXPECT_TRUE(is_ok(run_once(*open(options))));
+  options.device_settings = {{"queue_threads", "1"}};
+  EXPECT_TRUE(is_error(Session::open(make_qpc(echo_program()), options).status(),
+                       Code::kInvalidArgument, "queue_threads", "threads_per_queue", "skip_stage"));
+  options.device_settings = {{"threads_per_queue", "0"}};
+  EXPECT_TRUE(is_error(Session::open(make_qpc(echo_program()), options).status(),
+                       Code::kInvalidArgument, "threads_per_queue", "'0'"));
+  options.device_settings = {{"skip_stage", "nonesuch"}};
+  EXPECT_TRUE(is_error(Session::open(make_qpc(echo_program()), options).status(),
+                       Code::kInvalidArgument, "nonesuch", "default"));
+}
+
+TEST(QaicDevice, MoreActivationsThanNspsAreRefused) {
+  Sim sim{{"NSPS", "4"}};
+  EXPECT_TRUE(is_error(Session::open(make_qpc(echo_program()), options_of({}, 5)).status(),
+                       Code::kResourceExhausted, "qaic:0", "QS_NOSPC"));
+  EXPECT_EQ(sim.live_objects(), 0u);
+  EXPECT_TRUE(is_ok(run_once(*open(options_of({}, 4)))));
+}
+
+TEST(QaicFaults, ThatSetUpNameTheDeviceAndTheCall) {
+  Sim sim{{"DEVICES", "2"}};
+  for (const auto& [plan, call] : {std::pair("load=1,device=1", "qaicLoadProgram"),
+                                   std::pair("activation=1,device=1", "qaicRunActivationCmd")}) {
+    sim.faults(plan);
+    EXPECT_TRUE(is_error(Session::open(make_qpc(echo_program()), options_of({0, 1})).status(),
+                         Code::kDeviceError, "qaic:1", call));
+    EXPECT_EQ(sim.live_objects(), 0u);
+  }
+  sim.faults("");
+  EXPECT_TRUE(is_ok(run_once(*open(options_of({0, 1})))));
+}
+
+TEST(QaicFaults, OfRunsNameTheDeviceAndTheCause) {
+  Sim sim;
+  const auto session = open(options_of());
+  sim.faults("enqueue=1");
+  EXPECT_TRUE(is_error(run_once(*session), Code::kResourceExhausted, "qaic:0", "QS_AGAIN"));
+  sim.faults("error=1");
+  EXPECT_TRUE(is_error(run_once(*session), Code::kDeviceError, "qaic:0", "QS_ERROR"));
+  sim.faults("");
+  EXPECT_TRUE(is_ok(run_once(*session)));
+}
+
+// As often as one likes: a completion that never comes costs its samples, not the ExecObj.
+TEST(QaicFaults, LostCompletionsTimeOutAndTheExecObjsGoOn) {
+  Sim sim;
+  constexpr size_t kSamples = 40;
+  AnswerLog log(2 * kSamples);
+  {
+    const auto session = open(options_of({}, 2, 3));
+    ASSERT_TRUE(is_ok(session->start(log, policy_of(20))));
+    sim.faults("lost=1");
+    ASSERT_TRUE(is_ok(session->submit(samples_from(0, kSamples))));
+    log.wait_answered(kSamples);
+    sim.faults("");
+    ASSERT_TRUE(is_ok(session->submit(samples_from(kSamples, kSamples))));
+    log.wait_all();
+    EXPECT_TRUE(is_ok(session->stop()));
+    EXPECT_EQ(session->stats().lost_activations, 0u);
+    EXPECT_TRUE(is_ok(session->close()));
+  }
+  EXPECT_TRUE(log.each_once());
+  EXPECT_EQ(log.codes(),
+            (std::map<Code, size_t>{{Code::kOk, kSamples}, {Code::kTimedOut, kSamples}}));
+  EXPECT_EQ(sim.live_objects(), 0u);
+}
+
+TEST(QaicFaults, CloseWithLostCompletionsReturnsInBoundedTime) {
+  Sim sim;
+  AnswerLog log(8);
+  {
+    const auto session = open(options_of());
+    BatchPolicy policy = policy_of();
+    policy.close_timeout_ns = 50'000'000;
+    ASSERT_TRUE(is_ok(session->start(log, policy)));
+    sim.faults("lost=1");
+    ASSERT_TRUE(is_ok(session->submit(samples_from(0, 8))));
+    while (sim.counters(0).lost < 4) std::this_thread::yield();
+    const uint64_t start = now_ns();
+    (void)session->close();
+    EXPECT_LT(now_ns() - start, 3'000'000'000u);
+  }
+  EXPECT_TRUE(log.each_once());
+  EXPECT_EQ(sim.live_objects(), 0u);
+}
+
+TEST(QaicFaults, AfterAResetTheSessionIsSetUpAgain) {
+  Sim sim{{"LATENCY_US", "200"}};
+  AnswerLog log(400);
+  {
+    const auto session = open(options_of({}, 2));
+    ASSERT_TRUE(is_ok(session->start(log, policy_of())));
+    ASSERT_TRUE(is_ok(session->submit(samples_from(0, 400))));
+    log.wait_answered(20);
+    sim.reset(0);
+    log.wait_all();
+    EXPECT_EQ(session->stats().lost_activations, 2u);
+    EXPECT_TRUE(is_error(run_once(*session), Code::kDeviceError, "qaic:0"));
+  }
+  EXPECT_TRUE(log.each_once());
+  EXPECT_GE(log.codes()[Code::kOk], 20u);
+  EXPECT_GT(log.codes()[Code::kDeviceError], 0u);
+  EXPECT_EQ(sim.live_objects(), 0u);
+  EXPECT_TRUE(is_ok(run_once(*open(options_of({}, 2)))));
+}
+
+// Also without anybody's help: a context that is opened anew brings the card back.
+TEST(QaicFaults, AfterAResetOfItsOwnToo) {
+  Sim sim;
+  {
+    const auto session = open(options_of());
+    sim.faults("reset=1");
+    EXPECT_FALSE(run_once(*session).ok());
+    sim.faults("");
+  }
+  EXPECT_TRUE(is_ok(run_once(*open(options_of()))));
+}
+
+TEST(QaicSession, TwoDevicesShareTheWork) {
+  Sim sim{{"DEVICES", "2"}, {"LATENCY_US", "100"}};
+  constexpr size_t kSamples = 2000;
+  AnswerLog log(kSamples, 4);
+  const auto session = open(options_of({0, 1}, 2), 4);
+  ASSERT_TRUE(is_ok(session->start(log, policy_of())));
+  ASSERT_TRUE(is_ok(session->submit(samples_from(0, kSamples))));
+  log.wait_all();
+  EXPECT_TRUE(is_ok(session->stop()));
+  EXPECT_TRUE(log.each_once());
+  EXPECT_EQ(log.codes(), (std::map<Code, size_t>{{Code::kOk, kSamples}}));
+  for (const QID device : {0, 1})
+    EXPECT_GT(sim.counters(device).completed, kSamples / 16) << device;
+}
+
+TEST(QaicSession, ADyingDeviceLeavesTheOthersToGoOn) {
+  Sim sim{{"DEVICES", "4"}, {"LATENCY_US", "500"}};
+  constexpr size_t kSamples = 20000;
+  AnswerLog log(kSamples);
+  const auto session = open(options_of({0, 1, 2, 3}, 2));
+  ASSERT_TRUE(is_ok(session->start(log, policy_of())));
+  sim.faults("die_after=100,device=2");
+  ASSERT_TRUE(is_ok(session->submit(samples_from(0, kSamples))));
+  log.wait_all();
+  EXPECT_EQ(session->stats().lost_activations, 2u);
+  EXPECT_TRUE(is_ok(run_once(*session)));  // on another
+  EXPECT_TRUE(is_ok(session->stop()));
+  EXPECT_TRUE(log.each_once());
+  // What was in flight there, and some that it refused before it was found out.
+  EXPECT_LT(log.codes()[Code::kDeviceError], 100u);
+  EXPECT_EQ(log.codes()[Code::kOk] + log.codes()[Code::kDeviceError], kSamples);
+}
+
+TEST(QaicSession, WhenEveryDeviceIsGoneTheRestIsAnsweredWithIt) {
+  Sim sim{{"DEVICES", "2"}};
+  constexpr size_t kSamples = 20000;
+  AnswerLog log(kSamples);
+  const auto session = open(options_of({0, 1}, 2));
+  ASSERT_TRUE(is_ok(session->start(log, policy_of())));
+  sim.faults("die_after=100");
+  ASSERT_TRUE(is_ok(session->submit(samples_from(0, kSamples))));
+  log.wait_all();
+  EXPECT_TRUE(is_ok(session->stop()));
+  EXPECT_TRUE(log.each_once());
+  EXPECT_EQ(session->stats().lost_activations, 4u);
+}
+
+TEST(QaicSession, CloseDuringLoad) {
+  Sim sim{{"DEVICES", "2"}, {"LATENCY_US", "50"}, {"JITTER_US", "50"}};
+  for (int round = 0; round < 10; ++round) {
+    constexpr size_t kSamples = 3000;
+    AnswerLog log(kSamples);
+    std::vector<std::thread> submitters;
+    std::atomic<size_t> accepted{0};
+    {
+      const auto session = open(options_of({0, 1}, 2));
+      ASSERT_TRUE(is_ok(session->start(log, policy_of())));
+      for (size_t t = 0; t < 3; ++t) {
+        submitters.emplace_back([&, t, raw = session.get()] {
+          for (size_t i = 0; i < 1000; i += 10) {
+            if (!raw->submit(samples_from(t * 1000 + i, 10)).ok()) return;
+            accepted.fetch_add(10);
+          }
+        });
+      }
+      log.wait_answered(static_cast<size_t>(round) * 20);
+      const uint64_t start = now_ns();
+      EXPECT_TRUE(is_ok(session->close()));
+      EXPECT_LT(now_ns() - start, 5'000'000'000u);
+      for (std::thread& thread : submitters) thread.join();
+    }
+    EXPECT_EQ(log.answered(), accepted.load());
+    EXPECT_EQ(sim.live_objects(), 0u);
+  }
+}
+
+uint64_t resident_pages() {
+  uint64_t size = 0;
+  uint64_t resident = 0;
+  std::ifstream("/proc/self/statm") >> size >> resident;
+  return resident;
+}
+
+// 100,000 queries, every fault at 1%; the session is set up again when all its devices are gone.
+TEST(QaicStress, StormLosesNothing) {
+  Sim sim{{"DEVICES", "4"}, {"LATENCY_US", "20"}, {"JITTER_US", "20"}};
+  constexpr size_t kQueries = 100'000;
+  constexpr size_t kRound = 100;
+  AnswerLog log(kQueries);
+  size_t sessions = 0;
+  std::atomic<size_t> nameless{0};
+  log.on_fail = [&](std::span<const Sample>, const Status& why) {
+    if (why.message().find("qaic:") == std::string_view::npos) nameless.fetch_add(1);
+  };
+  std::array<std::vector<uint64_t>, 4> resident;  // of each quarter
+  std::unique_ptr<Session> session;
+  for (size_t first = 0; first < kQueries; first += kRound) {
+    if (session && session->stats().lost_activations == 16) session.reset();
+    while (!session) {
+      ++sessions;
+      auto opened = Session::open(make_qpc(echo_program()), options_of({0, 1, 2, 3}, 4, 4));
+      if (opened.ok()) {
+        session = std::move(opened).value();
+        ASSERT_TRUE(is_ok(session->start(log, policy_of(20))));
+      } else {
+        ASSERT_NE(opened.status().message().find("qaic:"), std::string_view::npos)
+            << opened.status().to_string();
+      }
+    }
+    sim.faults("enqueue=0.01,error=0.01,lost=0.01,reset=0.01,load=0.01,activation=0.01,seed=" +
+               std::to_string(first + 1));
+    for (size_t i = 0; i < kRound; ++i) {
+      ASSERT_TRUE(is_ok(session->submit(samples_from(first + i, 1))));
+    }
+    log.wait_answered(first + kRound);
+    resident[first * 4 / kQueries].push_back(resident_pages());
+  }
+  session.reset();
+  EXPECT_TRUE(log.each_once());
+  EXPECT_EQ(sim.live_objects(), 0u);
+  EXPECT_EQ(nameless.load(), 0u);
+  EXPECT_GT(log.codes()[Code::kOk], kQueries / 2);
+  RecordProperty("sessions", static_cast<int>(sessions));
+  for (const auto& [code, count] : log.codes()) {
+    RecordProperty(std::string(code_name(code)), static_cast<int>(count));
+  }
+  const uint64_t second = std::accumulate(resident[1].begin(), resident[1].end(), uint64_t{0});
+  const uint64_t last = std::accumulate(resident[3].begin(), resident[3].end(), uint64_t{0});
+  RecordProperty("memory_percent", static_cast<int>(last * 100 / second));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they keep what is freed
+  EXPECT_LE(last * 100, second * 105);
+#endif
+}
+
+}  // namespace
+}  // namespace qaickit

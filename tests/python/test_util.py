@@ -1,0 +1,150 @@
+"""`qaic-util`, over the simulator that comes with the package."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import qaickit
+from qaickit import util
+
+SIMULATED = {"QAICKIT_SIM_DEVICES": "3", "QAICKIT_SIM_NSPS": "16,14,16"}
+
+
+def python(
+    *arguments: str, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A Python of its own: a process opens one library for good."""
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("QAIC_", "QAICKIT_SIM"))
+    }
+    environment |= SIMULATED | {"QAIC_LIB": str(util.sim_path())} | dict(variables or {})
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def qaic_util(
+    *arguments: str, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return python("-m", "qaickit.util", *arguments, variables=variables)
+
+
+def test_the_simulator_is_installed() -> None:
+    assert util.sim_path().name == "libqaicsim.so"
+    assert qaic_util("--sim-path").stdout == f"{util.sim_path()}\n"
+
+
+def test_lines_are_those_that_public_scripts_parse() -> None:
+    done = qaic_util("-q")
+    assert done.returncode == 0, done.stderr
+    assert "simulated" in done.stderr
+    records = re.split(r"^QID \d+\s*$", done.stdout, flags=re.MULTILINE)[1:]
+    assert len(records) == 3
+    for record, nsps in zip(records, ("16", "14", "16"), strict=True):
+        lines = record.strip("\n").split("\n")
+        assert all(line.startswith("\t") for line in lines)
+        assert "\tStatus:Ready" in lines
+        found = re.search(r"^\s*Nsp Total:(\d+)\s*$", record, flags=re.MULTILINE)
+        assert found is not None
+        assert found[1] == nsps
+        assert record.split("Nsp Free:")[1].split()[0] == nsps
+        assert re.search(r"^\s*Board serial:(.+?)\s*$", record, flags=re.MULTILINE)
+        assert re.search(r"FW IMAGE_VARIANT\s*:\s*(\S+)", record)
+        assert re.search(r"Dram Free:\d+ KB", record)
+        assert re.search(r"PCI Address:[\da-f]{4}:[\da-f]{2}:[\da-f]{2}\.[\da-f]", record)
+    first = [line.strip().split(":")[0] for line in records[0].strip().split("\n")]
+    assert first[0] == "Status"
+    assert first.index("HW Version") < first.index("Dram Total") < first.index("NSP Frequency(Mhz)")
+    assert len(first) == len(set(first))
+
+
+def test_some_devices() -> None:
+    done = qaic_util("-q", "-d", "2", "-d", "0")
+    assert re.findall(r"^QID (\d+)$", done.stdout, flags=re.MULTILINE) == ["2", "0"]
+
+
+def test_a_device_that_is_not_there() -> None:
+    done = qaic_util("-q", "-d", "7")
+    assert done.returncode == 255
+    assert "Device 7 invalid" in done.stderr
+    assert done.stdout == ""
+
+
+def test_json(tmp_path: Path) -> None:
+    path = tmp_path / "cards.json"
+    assert qaic_util("-q", "-j", str(path)).returncode == 0
+    infos = json.loads(path.read_text())["device_info"]
+    assert [info["qid"] for info in infos] == [0, 1, 2]
+    assert infos[1]["nsp_total"] == infos[1]["nsp_free"] == 14
+    assert infos[0]["dev_status"] == "Ready"
+    assert infos[0]["sku_type"] in util.SKU_NAMES
+
+
+def test_no_library_says_what_was_tried_and_what_to_do() -> None:
+    done = qaic_util("-q", variables={"QAIC_LIB": "/nonexistent/libQAic.so"})
+    assert done.returncode == 1
+    assert "/nonexistent/libQAic.so" in done.stderr
+    assert "--sim-path" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_doctor_tells_library_and_devices() -> None:
+    done = python("-m", "qaickit.doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    qaic = next(b for b in json.loads(done.stdout)["backends"] if b["name"] == "qaic")
+    assert qaic["usable"]
+    assert all("simulated" in device for device in qaic["devices"])
+    assert qaic["details"]["library"] == str(util.sim_path())
+    assert "simulated" in qaic["details"]["version"]
+    assert qaic["details"]["device 1"].startswith("Ready, 14 of 14 NSPs free")
+
+
+RUN = """
+import sys
+import numpy as np
+import qaic
+
+values = np.load(sys.argv[2])
+for backend in (None, "cpu", "qaic"):
+    with qaic.Session(sys.argv[1], backend=backend, onnx_define_symbol={"batch": 1}) as session:
+        answer = session.run({"x": values})["y"]
+        session.describe()
+        print(backend, session.backend, session.devices[0]["simulated"], answer.tobytes().hex())
+"""
+
+
+@pytest.fixture
+def values_file(tmp_path: Path) -> Path:
+    path = tmp_path / "x.npy"
+    np.save(path, np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 16))
+    return path
+
+
+def test_a_session_runs_on_the_simulator_only_when_asked(
+    linear_onnx: Path, values_file: Path
+) -> None:
+    done = python("-c", RUN, str(linear_onnx), str(values_file))
+    assert done.returncode == 0, done.stderr
+    default, cpu, card = (line.split() for line in done.stdout.splitlines())
+    assert default[1:3] == ["cpu", "False"]
+    assert card[1:3] == ["qaic", "True"]
+    assert card[3] == cpu[3]
+
+
+def test_the_backend_without_library_says_what_to_do(
+    linear_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QAIC_LIB", "/nonexistent/libQAic.so")
+    session = qaickit.Session(str(linear_onnx), backend="qaic", onnx_define_symbol={"batch": 1})
+    with pytest.raises(qaickit.UnavailableError, match=r"/nonexistent/libQAic\.so"):
+        session.setup()
