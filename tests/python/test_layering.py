@@ -30,6 +30,7 @@ LAYER_OF_HEADER = {
     "tensor.h": "base",
     "qpc.h": "container",
     "device.h": "device",
+    "qaic.h": "device",
     "batch.h": "batch",
     "session.h": "session",
     "workload.h": "workload",
@@ -40,7 +41,7 @@ VENDOR = {
     r"pybind11/|Python\.h": ROOT / "cpp" / "bindings",
     r"test_settings\.h|system_under_test\.h|query_sample_library\.h": SOURCES / "loadgen",
     r"ort_api\.h": SOURCES / "device" / "cpu",
-    r"\.pb\.h": SOURCES / "container",
+    r"(network_desc|host_manifest)\.pb\.h": SOURCES / "container",
 }
 INCLUDE = re.compile(r'^\s*#include\s+[<"]([^>"]+)[>"]', re.MULTILINE)
 
