@@ -69,8 +69,8 @@ class QAICKIT_API Session {
   virtual void flush() noexcept = 0;
   // Answers what waits with kClosed, lets what runs end (up to close_timeout, then answers it
   // with kClosed too), joins the workers. Afterwards start() may be called again.
-  // kTimedOut: a worker is stuck in the device; it was left behind, its samples are answered. Memory
-  // that gather() bound for it must then stay for the rest of the process.
+  // kTimedOut: a worker is stuck in the device; it was left behind, its samples are answered.
+  // Memory that gather() bound for it must then stay for the rest of the process.
   virtual Status stop() noexcept = 0;
   virtual BatchStats stats() const = 0;
 
