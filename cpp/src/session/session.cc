@@ -18,6 +18,11 @@ constexpr uint64_t kSlotWaitNs = 100'000'000;        // bound of one sleep for a
 constexpr uint64_t kCallTimeoutNs = 60'000'000'000;  // a completion is lost after it
 constexpr uint64_t kCloseTimeoutNs = 10'000'000'000;
 
+// A tensor of no bytes may have no memory, and memcpy wants some all the same.
+void copy_bytes(void* to, const void* from, size_t bytes) noexcept {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+
 Status closed_error() { return Status(Code::kClosed, "the session is closed"); }
 
 void complete_call(void* table, Slot& slot, const Status& status) noexcept {
@@ -187,7 +192,7 @@ class SessionImpl final : public Session {
     Status status;
     for (size_t i = 0; status.ok() && i < inputs.size(); ++i) {
       status = slot.exec->bind_input(i, nullptr);
-      std::memcpy(slot.exec->input(i).data(), inputs[i].data, inputs[i].bytes);
+      copy_bytes(slot.exec->input(i).data(), inputs[i].data, inputs[i].bytes);
     }
     for (size_t i = 0; status.ok() && i < outputs.size(); ++i) {
       status = slot.exec->bind_output(i, nullptr);
@@ -216,7 +221,7 @@ class SessionImpl final : public Session {
       if (slot.exec->lost()) slots_.mark_lost(slot.activation);
     }
     for (size_t i = 0; status.ok() && i < outputs.size(); ++i) {
-      std::memcpy(outputs[i].data, slot.exec->output(i).data(), outputs[i].bytes);
+      copy_bytes(outputs[i].data, slot.exec->output(i).data(), outputs[i].bytes);
     }
     slots_.release(slot);
     return status;
