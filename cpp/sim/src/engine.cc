@@ -67,6 +67,23 @@ void sleep_until(uint64_t ns) noexcept {
   clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, nullptr);
 }
 
+// An enqueue on its way into the queue. Both halves of the pair with stop_threads() are seq_cst:
+// either it sees this enqueue and waits for it, or the enqueue sees that the queue closes.
+class Entry {
+ public:
+  explicit Entry(QAicQueue& queue) noexcept : queue_(queue) {
+    queue_.entering.fetch_add(1, std::memory_order_seq_cst);
+  }
+  ~Entry() { queue_.entering.fetch_sub(1, std::memory_order_seq_cst); }
+  Entry(const Entry&) = delete;
+  Entry& operator=(const Entry&) = delete;
+
+  bool is_open() const noexcept { return !queue_.closing.load(std::memory_order_seq_cst); }
+
+ private:
+  QAicQueue& queue_;
+};
+
 // Both wake-ups of an enqueue; see idle().
 void wake(QAicQueue& queue) noexcept {
   if (!queue.quick) {
@@ -281,7 +298,7 @@ void run(QAicExecObj& exec) noexcept {
   complete(exec, status);
 }
 
-// Waits for work; false when the queue closes and is empty.
+// Waits for work; false when the queue has closed and is empty.
 bool idle(QAicQueue& queue) noexcept {
   const auto ready = [&queue] { return has_work(queue); };
   // One at a time spins; more would only take the CPU from those who bring the work.
@@ -294,14 +311,14 @@ bool idle(QAicQueue& queue) noexcept {
   queue.awake.fetch_sub(1, std::memory_order_acq_rel);
   const uint32_t key = queue.wake.prepare_wait();
   // acquire: pairs with the store in stop_threads(); what was pushed before it is visible.
-  const bool closing = queue.closing.load(std::memory_order_acquire);
-  if (ready() || closing) {
+  const bool closed = queue.closed.load(std::memory_order_acquire);
+  if (ready() || closed) {
     queue.wake.cancel_wait();
   } else {
     queue.wake.wait(key, queue.quick ? kLookNs : kForever / 2);
   }
   queue.awake.fetch_add(1, std::memory_order_acq_rel);
-  return ready() || !closing;
+  return ready() || !closed;
 }
 
 void serve(QAicQueue& queue) noexcept {
@@ -592,7 +609,8 @@ QStatus bind_host(QAicExecObj& exec) {
 QStatus enqueue(QAicQueue& queue, QAicExecObj& exec, QAicEvent* event) noexcept {
   QAicProgram& program = *exec.program;
   Card& card = *program.card;
-  if (queue.closing.load(std::memory_order_relaxed)) return QS_INVAL;
+  const Entry entry(queue);
+  if (!entry.is_open()) return QS_INVAL;
   uint32_t before = 0;
   if (!claim(exec, &before)) return QS_BUSY;
   if (!exec.ready) return refuse(exec, before, QS_INVAL);
@@ -660,10 +678,13 @@ void start_threads(QAicQueue& queue, uint32_t count) {
 void stop_threads(QAicQueue& queue) {
   {
     const std::lock_guard lock(queue.card->mutex);
-    // release: pairs with the acquire load in idle().
-    queue.closing.store(true, std::memory_order_release);
+    queue.closing.store(true, std::memory_order_seq_cst);
   }
   flush_lost(*queue.card, nullptr, &queue);
+  // Bounded: an enqueue tries no longer than push() does.
+  while (queue.entering.load(std::memory_order_seq_cst) > 0) sleep_until(now_ns() + 20'000);
+  // release: pairs with the acquire load in idle().
+  queue.closed.store(true, std::memory_order_release);
   queue.wake.notify_all();
   for (std::thread& thread : queue.threads) thread.join();
   queue.threads.clear();

@@ -146,7 +146,9 @@ struct QAicQueue : qaicsim::Tagged<0x51515545> {
   qaickit::EventCount wake;
   alignas(qaicsim::kCacheLine) std::atomic<uint32_t> awake{0};
   std::atomic<bool> spinning{false};
-  std::atomic<bool> closing{false};  // set under the card's mutex
+  std::atomic<bool> closing{false};   // set under the card's mutex
+  std::atomic<uint32_t> entering{0};  // enqueues between their check of `closing` and their end
+  std::atomic<bool> closed{false};    // nothing comes any more
   // Lost runs that are given back. They have no place in the ring, which may be full.
   std::mutex returned_mutex;
   std::vector<QAicExecObj*> returned;
