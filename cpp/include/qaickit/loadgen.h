@@ -54,7 +54,9 @@ class QAICKIT_API LoadgenTest {
   virtual bool wait_ms(uint64_t timeout_ms) = 0;
   virtual uint64_t samples_issued() const noexcept = 0;
   virtual uint64_t samples_done() const noexcept = 0;
-  // Asks LoadGen to end the test now; logs of what was done are still written.
+  // Ends the test now: samples that wait are failed, and logs of what was done are still written.
+  // Blocks until the end, or until close_timeout of the batch policy has passed; then runs that do
+  // not end are given up, and the end follows.
   virtual void abort() noexcept = 0;
   // After the end: success, or the first failure of a sample or of the harness.
   virtual Status result() const = 0;

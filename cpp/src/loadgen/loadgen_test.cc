@@ -60,21 +60,25 @@ class LoadgenTestImpl final : public LoadgenTest {
     qsl_.emplace(*workload_, sut_, options_.qsl_name, options_.performance_sample_count);
     QAICKIT_ASSIGN_OR_RETURN(settings_, make_test_settings(options_));
     QAICKIT_RETURN_IF_ERROR(check_logs());
-    QAICKIT_RETURN_IF_ERROR(session_.start(*workload_, options_.batch));
+    handler_.emplace(*workload_, sut_);
+    QAICKIT_RETURN_IF_ERROR(session_.start(*handler_, options_.batch));
     thread_ = std::thread([this] { run(); });
     return {};
   }
 
   bool wait_ms(uint64_t timeout_ms) override {
-    return ended_event_.await([&] { return ended_.load(std::memory_order_acquire); },
-                              std::min(timeout_ms, UINT64_MAX / 1'000'000) * 1'000'000);
+    return wait_ns(std::min(timeout_ms, UINT64_MAX / 1'000'000) * 1'000'000);
   }
   uint64_t samples_issued() const noexcept override { return sut_.issued(); }
   uint64_t samples_done() const noexcept override {
     const BatchStats stats = session_.stats();
     return stats.samples_ok + stats.samples_failed;
   }
-  void abort() noexcept override { sut_.abort(); }
+  void abort() noexcept override {
+    sut_.abort();
+    // A run that does not end has to be cancelled or given up.
+    if (!wait_ns(options_.batch.close_timeout_ns)) sut_.stop();
+  }
   Status result() const override {
     if (!ended_.load(std::memory_order_acquire)) {
       return Status(Code::kFailedPrecondition, "the test has not ended");
@@ -84,6 +88,10 @@ class LoadgenTestImpl final : public LoadgenTest {
   BatchStats stats() const override { return session_.stats(); }
 
  private:
+  bool wait_ns(uint64_t timeout_ns) noexcept {
+    return ended_event_.await([&] { return ended_.load(std::memory_order_acquire); }, timeout_ns);
+  }
+
   // LoadGen says on standard error that it cannot open a log, and returns as if all were well.
   Status check_logs() const {
     const std::string prefix = make_log_settings(options_).log_output.prefix;
@@ -117,6 +125,7 @@ class LoadgenTestImpl final : public LoadgenTest {
   const LoadgenOptions options_;
   Sut sut_;
   std::unique_ptr<Workload> workload_;
+  std::optional<AbortableHandler> handler_;
   std::optional<Qsl> qsl_;
   mlperf::TestSettings settings_;
   bool started_ = false;

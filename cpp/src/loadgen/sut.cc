@@ -1,11 +1,14 @@
 #include "loadgen/sut.h"
 
+#include <algorithm>
 #include <cstddef>
 
 #include "logging.h"
 
 namespace qaickit {
 namespace {
+
+constexpr size_t kFailedAtOnce = 64;
 
 // A query is passed on as it lies: LoadGen's sample and ours are the same two words.
 static_assert(sizeof(Sample) == sizeof(mlperf::QuerySample));
@@ -20,11 +23,9 @@ std::span<const Sample> as_samples(const std::vector<mlperf::QuerySample>& sampl
 }  // namespace
 
 void Sut::IssueQuery(const std::vector<mlperf::QuerySample>& samples) {
-  if (aborted_.load(std::memory_order_acquire)) {
-    // Nothing may be in flight when LoadGen's memory goes away under the exception.
-    stop();
-    // AbortTest() leaves the latencies of what was issued to the next test, which would take them
-    // for its own and wait for ever.
+  if (aborted()) {
+    // Nothing may be in flight when LoadGen's memory goes away under the exception. And AbortTest()
+    // would leave the latencies to the next test, which would take them for its own.
     (void)mlperf::logging::GlobalLogger().GetLatenciesBlocking(series_issued_);
     mlperf::AbortTest();
     throw TestAborted();
@@ -54,16 +55,20 @@ void Sut::respond(uint32_t slot, std::span<const Response> responses) noexcept {
 void Sut::fail(std::span<const Sample> samples, const Status& why) noexcept {
   note_failure(why);
   if (why.code() == Code::kTimedOut) left_behind_.store(true, std::memory_order_release);
-  for (const Sample& sample : samples) {
-    mlperf::QuerySampleResponse empty(sample.id, 0, 0);
-    mlperf::QuerySamplesComplete(&empty, 1);
+  // An Offline query may hold millions: some at a time, without memory of its own.
+  while (!samples.empty()) {
+    mlperf::QuerySampleResponse empty[kFailedAtOnce];
+    const size_t count = std::min(samples.size(), kFailedAtOnce);
+    for (size_t i = 0; i < count; ++i) empty[i] = {samples[i].id, 0, 0};
+    mlperf::QuerySamplesComplete(empty, count);
+    samples = samples.subspan(count);
   }
 }
 
 void Sut::abort() noexcept {
   aborted_.store(true, std::memory_order_release);
   note_failure(Status(Code::kCancelled, "the test was aborted"));
-  stop();
+  session_.flush();
 }
 
 void Sut::stop() noexcept {

@@ -37,16 +37,15 @@ class Sut final : public mlperf::SystemUnderTest, public ResponseSink {
   // the first reason is kept and makes the run a failure.
   void fail(std::span<const Sample> samples, const Status& why) noexcept override;
 
-  // Ends the test at the next query; samples that wait are answered as cancelled. Any thread.
+  // Ends the test at the next query; samples that wait are failed instead of run. Any thread.
   void abort() noexcept;
+  bool aborted() const noexcept { return aborted_.load(std::memory_order_acquire); }
   // Stops the session; a failure to do so is noted.
   void stop() noexcept;
   // Runs that took too long are still in the device, and may still read the samples.
   bool left_behind() const noexcept { return left_behind_.load(std::memory_order_acquire); }
   // Should the samples stay as they are? No query that needs others will be answered.
-  bool keeps_samples() const noexcept {
-    return left_behind() || aborted_.load(std::memory_order_acquire);
-  }
+  bool keeps_samples() const noexcept { return left_behind() || aborted(); }
   void note_failure(const Status& why) noexcept;
   Status failure() const;
   uint64_t issued() const noexcept { return issued_.load(std::memory_order_relaxed); }
@@ -61,6 +60,31 @@ class Sut final : public mlperf::SystemUnderTest, public ResponseSink {
   std::atomic<bool> left_behind_{false};
   mutable std::mutex mutex_;  // failures only
   Status failure_;
+};
+
+// The workload, until the test is aborted: then what waits is failed, by the workers, which stay.
+// LoadGen's logger (6.0.17) frees the log of a thread that ends while it may have a request of that
+// log's still to serve; so no thread that completes queries may end before the test has.
+class AbortableHandler final : public BatchHandler {
+ public:
+  AbortableHandler(Workload& workload, Sut& sut)
+      : workload_(workload), sut_(sut), aborted_(Code::kCancelled, "the test was aborted") {}
+
+  Status prepare(uint32_t slots, uint32_t max_batch) override {
+    return workload_.prepare(slots, max_batch);
+  }
+  Status gather(const Batch& batch) noexcept override {
+    return sut_.aborted() ? aborted_ : workload_.gather(batch);
+  }
+  void scatter(const Batch& batch) noexcept override { workload_.scatter(batch); }
+  void fail(std::span<const Sample> samples, const Status& why) noexcept override {
+    workload_.fail(samples, why);
+  }
+
+ private:
+  Workload& workload_;
+  Sut& sut_;
+  const Status aborted_;
 };
 
 // LoadGen's view of a workload's samples.
