@@ -224,6 +224,9 @@ FLOAT = Kind("a number", _to_float)
 TEXT = Kind("a non-empty text", _to_text)
 TEXTS = Kind("a list of non-empty texts", _to_texts)
 PATH = Kind("a path", _to_path)
+# Files that the compiler reads, or writes besides the QPC.
+FILE_IN = Kind("a path of a file to read", _to_path)
+FILE_OUT = Kind("a path of a file to write", _to_path)
 SYMBOLS = Kind(
     "symbols with their sizes, as {'batch': 1}, [('batch', 1)] or ['batch=1'], each given once "
     "and each a 32-bit integer",
@@ -320,13 +323,13 @@ OPTIONS: tuple[Option, ...] = (
     _compile_recorded("enable_debug", BOOL, "Debug mode of the compiler", flag=None),
     _compile_recorded("compile_threads", INT, "Threads of the compiler", low=1),
     _compile_refused("dynamic_shape_input", TEXTS, "Inputs of a dynamic shape", note=_ONE_SHAPE),
-    _compile_refused("custom_io_list_file", PATH, "File with layout, precision and scale of IO",
+    _compile_refused("custom_io_list_file", FILE_IN, "File with layout, precision and scale of IO",
                      flag="-custom-IO-list-file", note=_NO_CUSTOM_IO),
-    _compile_refused("dump_custom_io_config_template_file", PATH, "Template to write for it",
+    _compile_refused("dump_custom_io_config_template_file", FILE_OUT, "Template to write for it",
                      flag="-dump-custom-IO-config-template-file", note=_NO_CUSTOM_IO),
-    _compile_refused("load_embedding_tables", PATH, "Zip file with embedding tables to load",
+    _compile_refused("load_embedding_tables", FILE_IN, "Zip file with embedding tables to load",
                      note=_ONNX_ONLY),
-    _compile_refused("dump_embedding_tables", PATH, "Zip file to write embedding tables to",
+    _compile_refused("dump_embedding_tables", FILE_OUT, "Zip file to write embedding tables to",
                      note=_ONNX_ONLY),
     _compile_ignored("compile_only", ANY, "Of the compiler's command line: do not run the model"),
     _compile_ignored("aic_hw", ANY, "Of the compiler's command line: for a card"),
@@ -336,15 +339,15 @@ OPTIONS: tuple[Option, ...] = (
                warns=True, note=_OWN_PRECISION),
     _precision("execute_nodes_in_fp16", TEXTS, "Operators to run in fp16",
                warns=True, note=_OWN_PRECISION),
-    _precision("node_precision_info_file", PATH, "File that names nodes to run in fp16 or fp32",
+    _precision("node_precision_info_file", FILE_IN, "File that names nodes to run in fp16 or fp32",
                flag="-node-precision-info", warns=True, note=_OWN_PRECISION),
     _precision("keep_original_precision_for_nodes", TEXTS, "Operators not to quantise",
                note=_ONLY_QUANTISED),
 
     _quantises("convert_to_quantize", BOOL, "Profile the input data and quantise"),
-    _quantises("load_profile", PATH, "Quantise with the profile that dump_profile wrote"),
-    _quantises("dump_profile", PATH, "Profile the graph, write the result, then compile"),
-    _quantises("external_quantization_file", PATH, "Quantise with a profile from elsewhere",
+    _quantises("load_profile", FILE_IN, "Quantise with the profile that dump_profile wrote"),
+    _quantises("dump_profile", FILE_OUT, "Profile the graph, write the result, then compile"),
+    _quantises("external_quantization_file", FILE_IN, "Quantise with a profile from elsewhere",
                flag="-external-quantization"),
     _quantiser("quantization_schema_activations", TEXT, "Schema of the activations",
                default="symmetric_with_uint8", choices=_SCHEMATA),
@@ -363,8 +366,8 @@ OPTIONS: tuple[Option, ...] = (
     _quantiser("enable_channelwise", BOOL, "Quantise Convolution by channels"),
     _quantiser("profiling_threads", INT, "Threads for the quantisation profile", low=1),
 
-    _devices("mdp_load_partition_config", PATH, "File that parts the graph between cards"),
-    _devices("mdp_dump_partition_config", PATH, "File to write the partition of the graph to",
+    _devices("mdp_load_partition_config", FILE_IN, "File that parts the graph between cards"),
+    _devices("mdp_dump_partition_config", FILE_OUT, "File to write the partition of the graph to",
              warns=True, note=_VENDOR_WRITES),
     _devices("sdp_cluster_sizes", INTS, "Part one card, in clusters of so many cores", low=1),
 
@@ -420,6 +423,8 @@ _BY_NAME: Mapping[str, Option] = MappingProxyType({option.name: option for optio
 _BY_KEY: Mapping[str, Option] = MappingProxyType(
     {key: option for option in OPTIONS for key in _keys_of(option)}
 )
+# Names of the options that name a file to write.
+FILES_WRITTEN: tuple[str, ...] = tuple(option.name for option in OPTIONS if option.kind is FILE_OUT)
 
 
 # --- looking up and checking ---------------------------------------------------------------------
@@ -456,6 +461,7 @@ class Options:
             if option.group is not Group.RUNTIME
             and option.host in (Host.ACTED, Host.RECORDED)
             and option.name != "output_dir"
+            and option.kind is not FILE_OUT
             and self.is_set(option.name)
         }
 
@@ -531,6 +537,11 @@ def resolve(kwargs: Mapping[str, Any]) -> Options:
 def find_option(key: str) -> Option | None:
     """The option that a name, a known misspelling or a compiler flag means."""
     return _BY_KEY.get(_normalised(key))
+
+
+def reads_file(name: str) -> bool:
+    """True when the value of this option is the path of a file that the compiler reads."""
+    return _BY_NAME[name].kind is FILE_IN
 
 
 def as_text(value: Any) -> str:

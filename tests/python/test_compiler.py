@@ -55,9 +55,9 @@ def test_program_manifest_and_report(linear_onnx: Path, tmp_path: Path) -> None:
     report = compile_onnx(
         linear_onnx,
         qpc_path,
-        define_symbols={"batch": 8},
-        num_cores=4,
-        options={"mos": "1"},
+        onnx_define_symbol={"batch": 8},
+        aic_num_cores=4,
+        mos=1,
     )
     qpc = _core.read_qpc(str(qpc_path))
     program = qpc["program"]
@@ -70,7 +70,11 @@ def test_program_manifest_and_report(linear_onnx: Path, tmp_path: Path) -> None:
     assert manifest is not None
     assert manifest["producer"] == f"qaickit {_core.__version__}"
     assert manifest["precision"] == "fp32"
-    assert manifest["options"] == {"mos": "1"}
+    assert manifest["options"] == {
+        "aic_num_cores": "4",
+        "mos": "1",
+        "onnx_define_symbol": "batch=8",
+    }
     assert manifest["random_weights"] is False
     assert qpc["has_host_half"]
     assert not qpc["has_card_half"]
@@ -83,13 +87,13 @@ def test_program_manifest_and_report(linear_onnx: Path, tmp_path: Path) -> None:
 def test_two_compilations_give_the_same_bytes(linear_onnx: Path, tmp_path: Path) -> None:
     paths = [tmp_path / name / "programqpc.bin" for name in ("one", "two")]
     for path in paths:
-        compile_onnx(linear_onnx, path, define_symbols={"batch": 2})
+        compile_onnx(linear_onnx, path, onnx_define_symbol={"batch": 2})
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_source_file_is_untouched(linear_onnx: Path, tmp_path: Path) -> None:
     before = linear_onnx.read_bytes()
-    compile_onnx(linear_onnx, tmp_path / "a.bin", define_symbols={"batch": 2})
+    compile_onnx(linear_onnx, tmp_path / "a.bin", onnx_define_symbol={"batch": 2})
     assert linear_onnx.read_bytes() == before
 
 
@@ -132,7 +136,6 @@ def test_precision_follows_the_graph_or_the_caller(save_onnx: SaveOnnx, tmp_path
         [half],
     )
     assert compile_onnx(path, tmp_path / "a.bin").precision == "fp16"
-    assert compile_onnx(path, tmp_path / "a.bin", precision="fp32").precision == "fp32"
     scale = numpy_helper.from_array(np.float32(0.5), "scale")
     path = save_onnx(
         [
@@ -210,7 +213,7 @@ def test_sequences_are_refused(tmp_path: Path) -> None:
 def test_free_symbols_are_listed_with_what_to_do(save_onnx: SaveOnnx, tmp_path: Path) -> None:
     path = save_onnx(**identity(dims=["batch", 3, "seq"]))
     with pytest.raises(InvalidArgumentError) as caught:
-        compile_onnx(path, tmp_path / "a.bin", define_symbols={"batch": 1})
+        compile_onnx(path, tmp_path / "a.bin", onnx_define_symbol={"batch": 1})
     assert "'seq' in input 'x'" in str(caught.value)
     assert "onnx_define_symbol={'seq': 1}" in str(caught.value)
     assert str(path) in str(caught.value)
@@ -219,9 +222,9 @@ def test_free_symbols_are_listed_with_what_to_do(save_onnx: SaveOnnx, tmp_path: 
 def test_unknown_symbol_names_the_nearest(save_onnx: SaveOnnx, tmp_path: Path) -> None:
     path = save_onnx(**identity(dims=["batch_size"]))
     with pytest.raises(InvalidArgumentError, match="did you mean 'batch_size'"):
-        compile_onnx(path, tmp_path / "a.bin", define_symbols={"batchsize": 1})
+        compile_onnx(path, tmp_path / "a.bin", onnx_define_symbol={"batchsize": 1})
     with pytest.raises(InvalidArgumentError, match="all shapes of this model are fixed"):
-        compile_onnx(save_onnx(**identity()), tmp_path / "a.bin", define_symbols={"batch": 1})
+        compile_onnx(save_onnx(**identity()), tmp_path / "a.bin", onnx_define_symbol={"batch": 1})
 
 
 def test_dimension_without_a_name_is_defined_by_input_and_axis(
@@ -230,7 +233,7 @@ def test_dimension_without_a_name_is_defined_by_input_and_axis(
     path = save_onnx(**identity(dims=[None, 3]))
     with pytest.raises(InvalidArgumentError, match="'x:0'"):
         compile_onnx(path, tmp_path / "a.bin")
-    report = compile_onnx(path, tmp_path / "a.bin", define_symbols={"x:0": 5})
+    report = compile_onnx(path, tmp_path / "a.bin", onnx_define_symbol={"x:0": 5})
     assert specs(report.program["outputs"]) == {"y": ("float32", [5, 3])}
 
 
@@ -248,7 +251,7 @@ def test_outputs_follow_from_the_inputs_not_from_what_is_declared(
         [("x", FLOAT, ["batch", 2, 3])],
         [("y", FLOAT, [1, 6])],
     )
-    report = compile_onnx(path, tmp_path / "a.bin", define_symbols={"batch": 4})
+    report = compile_onnx(path, tmp_path / "a.bin", onnx_define_symbol={"batch": 4})
     assert specs(report.program["outputs"]) == {"y": ("float32", [4, 6])}
     assert "y: declared [1, 6], is [4, 6]" in [n for entry in report.passes for n in entry.notes]
 
@@ -268,7 +271,7 @@ def test_shapes_computed_in_the_graph(save_onnx: SaveOnnx, tmp_path: Path) -> No
         [("y", FLOAT, ["rows", "rest"])],
         [zero, minus],
     )
-    report = compile_onnx(path, tmp_path / "a.bin", define_symbols={"batch": 4})
+    report = compile_onnx(path, tmp_path / "a.bin", onnx_define_symbol={"batch": 4})
     assert specs(report.program["outputs"]) == {"y": ("float32", [4, 6])}
 
 
@@ -333,7 +336,7 @@ def test_every_truncation_is_refused(linear_onnx: Path, tmp_path: Path) -> None:
     for length in range(len(data)):
         path.write_bytes(data[:length])
         with pytest.raises(QaicKitError, match=r"cut\.onnx"):
-            compile_onnx(path, tmp_path / "a.bin", define_symbols={"batch": 1})
+            compile_onnx(path, tmp_path / "a.bin", onnx_define_symbol={"batch": 1})
     assert not (tmp_path / "a.bin").exists()
 
 
@@ -384,8 +387,8 @@ def external_onnx(linear_onnx: Path, tmp_path: Path) -> Path:
 
 def test_external_data_is_inlined(external_onnx: Path, linear_onnx: Path, tmp_path: Path) -> None:
     symbols = {"batch": 1}
-    compile_onnx(external_onnx, tmp_path / "a.bin", define_symbols=symbols)
-    compile_onnx(linear_onnx, tmp_path / "b.bin", define_symbols=symbols)
+    compile_onnx(external_onnx, tmp_path / "a.bin", onnx_define_symbol=symbols)
+    compile_onnx(linear_onnx, tmp_path / "b.bin", onnx_define_symbol=symbols)
     ours, theirs = compiled_model(tmp_path / "a.bin"), compiled_model(tmp_path / "b.bin")
     for one, other in zip(ours.graph.initializer, theirs.graph.initializer, strict=True):
         np.testing.assert_array_equal(numpy_helper.to_array(one), numpy_helper.to_array(other))
@@ -394,14 +397,14 @@ def test_external_data_is_inlined(external_onnx: Path, linear_onnx: Path, tmp_pa
 def test_missing_external_data(external_onnx: Path, tmp_path: Path) -> None:
     (external_onnx.parent / "weights.data").unlink()
     with pytest.raises(NotFoundError, match=r"'W'.*weights\.data"):
-        compile_onnx(external_onnx, tmp_path / "a.bin", define_symbols={"batch": 1})
+        compile_onnx(external_onnx, tmp_path / "a.bin", onnx_define_symbol={"batch": 1})
 
 
 def test_truncated_external_data(external_onnx: Path, tmp_path: Path) -> None:
     data = external_onnx.parent / "weights.data"
     data.write_bytes(data.read_bytes()[:-1])
     with pytest.raises(DataLossError, match=r"weights\.data' is too short"):
-        compile_onnx(external_onnx, tmp_path / "a.bin", define_symbols={"batch": 1})
+        compile_onnx(external_onnx, tmp_path / "a.bin", onnx_define_symbol={"batch": 1})
 
 
 def test_external_data_outside_of_the_directory(external_onnx: Path, tmp_path: Path) -> None:
@@ -413,7 +416,7 @@ def test_external_data_outside_of_the_directory(external_onnx: Path, tmp_path: P
                 entry.value = "../weights.data"
     external_onnx.write_bytes(model.SerializeToString())
     with pytest.raises(InvalidArgumentError, match="external data"):
-        compile_onnx(external_onnx, tmp_path / "a.bin", define_symbols={"batch": 1})
+        compile_onnx(external_onnx, tmp_path / "a.bin", onnx_define_symbol={"batch": 1})
 
 
 def test_models_over_two_gigabytes_are_refused(external_onnx: Path, tmp_path: Path) -> None:
@@ -424,7 +427,7 @@ def test_models_over_two_gigabytes_are_refused(external_onnx: Path, tmp_path: Pa
     del tensor.external_data[1:]
     external_onnx.write_bytes(model.SerializeToString())
     with pytest.raises(UnsupportedError, match="over 2 GB"):
-        compile_onnx(external_onnx, tmp_path / "a.bin", define_symbols={"batch": 1})
+        compile_onnx(external_onnx, tmp_path / "a.bin", onnx_define_symbol={"batch": 1})
 
 
 # --- where it goes -------------------------------------------------------------------------------
@@ -434,9 +437,9 @@ def test_output_that_cannot_be_written(linear_onnx: Path, tmp_path: Path) -> Non
     blocker = tmp_path / "file"
     blocker.write_text("not a directory")
     with pytest.raises(QaicKitError, match="file"):
-        compile_onnx(linear_onnx, blocker / "programqpc.bin", define_symbols={"batch": 1})
+        compile_onnx(linear_onnx, blocker / "programqpc.bin", onnx_define_symbol={"batch": 1})
     with pytest.raises(QaicKitError, match="/proc"):
-        compile_onnx(linear_onnx, "/proc/none/programqpc.bin", define_symbols={"batch": 1})
+        compile_onnx(linear_onnx, "/proc/none/programqpc.bin", onnx_define_symbol={"batch": 1})
     assert blocker.read_text() == "not a directory"
 
 
@@ -448,13 +451,13 @@ def test_a_failed_compilation_leaves_nothing(linear_onnx: Path, tmp_path: Path) 
     target.mkdir()
     (target / "programqpc.bin").mkdir()  # a directory in the way
     with pytest.raises(QaicKitError):
-        compile_onnx(linear_onnx, target / "programqpc.bin", define_symbols={"batch": 1})
+        compile_onnx(linear_onnx, target / "programqpc.bin", onnx_define_symbol={"batch": 1})
     assert os.listdir(target) == ["programqpc.bin"]
 
 
 # --- cache ---------------------------------------------------------------------------------------
 
-ONE = CompileSettings(define_symbols={"batch": 1})
+ONE = CompileSettings.of(onnx_define_symbol={"batch": 1})
 
 
 def test_cache_is_by_content(linear_onnx: Path, cache_dir: Path, save_onnx: SaveOnnx) -> None:
@@ -464,10 +467,10 @@ def test_cache_is_by_content(linear_onnx: Path, cache_dir: Path, save_onnx: Save
     assert ensure_qpc(linear_onnx, ONE)["path"] == first
     assert os.stat(first).st_mtime_ns == stamp
     others = [
-        CompileSettings(define_symbols={"batch": 2}),
-        CompileSettings(define_symbols={"batch": 1}, num_cores=2),
-        CompileSettings(define_symbols={"batch": 1}, precision="fp16"),
-        CompileSettings(define_symbols={"batch": 1}, options={"mos": "1"}),
+        CompileSettings.of(onnx_define_symbol={"batch": 2}),
+        CompileSettings.of(onnx_define_symbol={"batch": 1}, aic_num_cores=2),
+        CompileSettings.of(onnx_define_symbol={"batch": 1}, convert_to_fp16=True),
+        CompileSettings.of(onnx_define_symbol={"batch": 1}, mos=1),
     ]
     paths = {ensure_qpc(linear_onnx, settings)["path"] for settings in others}
     assert len(paths | {first}) == 5
@@ -539,7 +542,7 @@ def test_cached_model_opens_without_importing_onnx(linear_onnx: Path) -> None:
     ensure_qpc(linear_onnx, ONE)
     code = (
         "import sys; from qaickit.compiler import CompileSettings, ensure_qpc\n"
-        f"ensure_qpc({str(linear_onnx)!r}, CompileSettings(define_symbols={{'batch': 1}}))\n"
+        f"ensure_qpc({str(linear_onnx)!r}, CompileSettings.of(onnx_define_symbol={{'batch': 1}}))\n"
         "assert not {'onnx', 'onnxruntime'} & set(sys.modules), 'imported'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,14 +7,15 @@ has to be compiled.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qaickit._core import read_qpc
 from qaickit._files import QPC_FILE_NAME
 from qaickit.compiler.cache import cached_qpc_path, explain_cache_errors
-from qaickit.compiler.report import CompileReport, CompileSettings, PassReport
+from qaickit.compiler.job import CalibrationData, CompileSettings, Job
+from qaickit.compiler.report import CompileReport, PassReport
 from qaickit.compiler.source import OnnxSource
 from qaickit.errors import DataLossError, NotFoundError
 from qaickit.options import Options
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from qaickit.compiler.pipeline import Built
 
 __all__ = [
+    "CalibrationData",
     "CompileReport",
     "CompileSettings",
     "PassReport",
     "compile_for",
     "compile_onnx",
+    "compile_to",
     "ensure_qpc",
 ]
 
@@ -37,20 +40,29 @@ def compile_onnx(
     model_path: str | os.PathLike[str],
     qpc_path: str | os.PathLike[str],
     *,
-    define_symbols: Mapping[str, int] | None = None,
-    num_cores: int = 1,
-    precision: str = "",
-    options: Mapping[str, str] | None = None,
+    calibration: CalibrationData | None = None,
+    **options: Any,
 ) -> CompileReport:
-    """Compiles an ONNX model to a QPC with the host half. Arguments: see `CompileSettings`.
+    """Compiles an ONNX model to a QPC with the host half.
 
-    The directory of `qpc_path` is made; the file is either whole or untouched.
+    `options` are the compiler's of `qaickit.options`; `calibration`: see `CompileSettings`. The
+    directory of `qpc_path` is made; the file is either whole or untouched.
 
     Errors: NotFoundError, PermissionDeniedError (files), DataLossError (not an ONNX model, or
-    damaged), InvalidArgumentError (symbols, or a graph that is not valid), UnsupportedError (a
-    type that a QPC cannot hold, a shape that stays open, a version that is too new, over 2 GB).
+    damaged), InvalidArgumentError (an option, symbols, or a graph that is not valid),
+    UnsupportedError (a refused option, a type that a QPC cannot hold, a shape that stays open, a
+    version that is too new, over 2 GB), ResourceExhaustedError (disk full).
     """
-    settings = CompileSettings(define_symbols or {}, num_cores, precision, options or {})
+    return compile_to(model_path, qpc_path, CompileSettings.of(calibration, **options))
+
+
+def compile_to(
+    model_path: str | os.PathLike[str],
+    qpc_path: str | os.PathLike[str],
+    settings: CompileSettings,
+) -> CompileReport:
+    """As `compile_onnx`, with checked settings."""
+    settings.options.refuse(compiling=True)
     built = _build(OnnxSource.read(model_path), settings)
     packaged = _package(built, os.fspath(qpc_path))
     return CompileReport(
@@ -67,15 +79,14 @@ def ensure_qpc(model_path: str | os.PathLike[str], settings: CompileSettings) ->
     """The QPC of a model from the cache, compiled first if need be; errors as `compile_onnx`.
 
     Safe from several processes at once. The cache is `$QAICKIT_CACHE_DIR`, else `qaickit` in the
-    user's cache directory; a file there that is damaged is written anew.
+    user's cache directory; a file there that is damaged is written anew, and one is made anew when
+    an option asks for another file besides it.
     """
     source = OnnxSource.read(model_path)
     path = cached_qpc_path(source.digest(settings.for_digest()))
-    with explain_cache_errors():
-        try:
+    if not settings.writes_files:
+        with explain_cache_errors(), contextlib.suppress(NotFoundError, DataLossError):
             return read_qpc(path)
-        except (NotFoundError, DataLossError):
-            pass
     built = _build(source, settings)
     with explain_cache_errors():
         _package(built, path)
@@ -84,12 +95,7 @@ def ensure_qpc(model_path: str | os.PathLike[str], settings: CompileSettings) ->
 
 def compile_for(model_path: str | os.PathLike[str], chosen: Options) -> QpcDict:
     """The QPC that a session with these options runs: in `output_dir` if given, else the cache."""
-    settings = CompileSettings(
-        define_symbols=chosen["onnx_define_symbol"],
-        num_cores=chosen["aic_num_cores"],
-        precision="fp16" if chosen["convert_to_fp16"] else "",
-        options=chosen.recorded(),
-    )
+    settings = CompileSettings(chosen)
     directory = chosen["output_dir"]
     if directory is None:
         return ensure_qpc(model_path, settings)
@@ -104,7 +110,7 @@ def compile_for(model_path: str | os.PathLike[str], chosen: Options) -> QpcDict:
 def _build(source: OnnxSource, settings: CompileSettings) -> Built:
     from qaickit.compiler import pipeline
 
-    return pipeline.build(pipeline.Job(source, settings))
+    return pipeline.build(Job(source, settings))
 
 
 def _package(built: Built, qpc_path: str) -> PassReport:

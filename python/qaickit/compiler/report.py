@@ -1,38 +1,28 @@
-"""What a compilation is told, and what it did."""
+"""What a compilation did."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class CompileSettings:
-    """What a compilation is told besides the model.
+class GraphSize:
+    """`nodes` of the top graph, and `weight_bytes` of its initializers."""
 
-    `define_symbols`: sizes of the symbols in the inputs' shapes; a dimension without a name is
-    called `<input>:<axis>`. `num_cores`: of a card. `precision`: the policy for the manifest
-    ("fp32", "fp16", "int8"); empty: what the graph holds. `options`: for the manifest, as they are.
-    """
-
-    define_symbols: Mapping[str, int] = field(default_factory=dict)
-    num_cores: int = 1
-    precision: str = ""
-    options: Mapping[str, str] = field(default_factory=dict)
-
-    def for_digest(self) -> list[Any]:
-        """All of it as JSON can hold it."""
-        return [dict(self.define_symbols), self.num_cores, self.precision, dict(self.options)]
+    nodes: int
+    weight_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """One pass: its name, what it changed or found, and how long it took."""
+    """One pass: its name, what it changed or found, how long it took, and the graph's sizes."""
 
     name: str
     notes: tuple[str, ...]
     seconds: float
+    before: GraphSize
+    after: GraphSize
 
 
 @dataclass(frozen=True, slots=True)

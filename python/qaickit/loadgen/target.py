@@ -218,7 +218,7 @@ def open_target(choice: Choice, model: Model, placement: Placement, scenario: Sc
 
 def _compile(choice: Choice, model: Model, batch: int) -> str:
     symbols = dict.fromkeys(_batch_symbols(choice.path), batch) | dict(model.symbols)
-    qpc = ensure_qpc(choice.path, CompileSettings(define_symbols=symbols))
+    qpc = ensure_qpc(choice.path, CompileSettings.of(onnx_define_symbol=symbols))
     return qpc["path"]
 
 

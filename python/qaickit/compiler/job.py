@@ -1,0 +1,104 @@
+"""What one compilation is told, and what its passes find out for the packaging."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from qaickit import options as option_table
+from qaickit._files import read_file
+from qaickit.options import Options, resolve
+
+if TYPE_CHECKING:
+    from qaickit.compiler.source import OnnxSource
+
+
+class CalibrationData(Protocol):
+    """Input data to calibrate with, as the package `calibration` makes it.
+
+    The compiler itself only carries it to the passes that read it, and needs its identity.
+    """
+
+    def digest(self) -> str:
+        """Hex digest of the content, for the cache key."""
+
+
+@dataclass(frozen=True)
+class CompileSettings:
+    """What a compilation is told besides the model.
+
+    `options`: checked options; of these only the compiler's matter. `calibration`: data for the
+    passes "calibrate" and "quantise", None when they need none.
+    """
+
+    options: Options = field(default_factory=lambda: resolve({}))
+    calibration: CalibrationData | None = None
+
+    @staticmethod
+    def of(calibration: CalibrationData | None = None, **options: Any) -> CompileSettings:
+        """From keyword arguments, as a session takes them. Errors: see `options.resolve`."""
+        return CompileSettings(resolve(options), calibration)
+
+    @property
+    def define_symbols(self) -> dict[str, int]:
+        """Sizes of the symbols in the inputs' shapes; one without a name is `<input>:<axis>`."""
+        return dict(self.options["onnx_define_symbol"])
+
+    @cached_property
+    def recorded(self) -> dict[str, str]:
+        """Options for the manifest: those that differ from their defaults, as text.
+
+        A file is recorded by name and content, so that where it lay changes no byte of the QPC.
+        Errors: NotFoundError, PermissionDeniedError for a file that cannot be read.
+        """
+        return {
+            name: self._file_text(name) if option_table.reads_file(name) else text
+            for name, text in self.options.recorded().items()
+        }
+
+    def for_digest(self) -> list[Any]:
+        """All that the QPC depends on besides the model, as JSON can hold it."""
+        return [self.recorded, None if self.calibration is None else self.calibration.digest()]
+
+    @property
+    def writes_files(self) -> bool:
+        """True when an option asks for a file besides the QPC, so that a cached QPC will not do."""
+        return any(map(self.options.is_set, option_table.FILES_WRITTEN))
+
+    def _file_text(self, name: str) -> str:
+        path = self.options[name]
+        digest = hashlib.sha256(read_file(path, f"the file of option '{name}'")).hexdigest()
+        return f"{os.path.basename(path)} sha256:{digest}"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What passes find out for the QPC's manifest and descriptor; each field has one writer.
+
+    `precision`: the policy asked for ("fp32", "fp16", "int8"); empty: what the graph holds.
+    `node_precision`: first output of a node -> its precision, where that differs from the policy.
+    `calibration`: summary of the calibration as texts by name (method, samples, ...).
+    `io_scales`: input or output name -> (scale, offset) that its integers are read with.
+    """
+
+    precision: str = ""
+    node_precision: dict[str, str] = field(default_factory=dict)
+    calibration: dict[str, str] = field(default_factory=dict)
+    io_scales: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One compilation: the model, what to make of it, and what the passes found out."""
+
+    source: OnnxSource
+    settings: CompileSettings
+    outcome: Outcome = field(default_factory=Outcome)
+
+    @property
+    def options(self) -> Options:
+        """The checked options."""
+        return self.settings.options

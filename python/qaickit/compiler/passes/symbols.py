@@ -1,0 +1,46 @@
+"""Passes that fix the shapes and types of inputs and outputs."""
+
+from __future__ import annotations
+
+import onnx
+
+from qaickit.compiler import runtime, shapes
+from qaickit.compiler.graph import serialise
+from qaickit.compiler.job import Job
+
+
+def define_symbols(model: onnx.ModelProto, job: Job) -> list[str]:
+    """Gives every input a fixed shape. Errors: see `shapes.define_symbols`."""
+    notes = shapes.define_symbols(model, job.settings.define_symbols)
+    # What exporters noted of shapes inside the graph may contradict the sizes just given.
+    del model.graph.value_info[:]
+    return notes
+
+
+def fix_outputs(model: onnx.ModelProto, job: Job) -> list[str]:
+    """Gives every output a fixed shape and type. Errors: see `shapes.fix_outputs`, `runtime`."""
+    declared = shapes.clear_output_shapes(model, job.settings.define_symbols)
+    bare = serialise(model)
+    sources = [runtime.output_types(model, bare)]
+    if not all(
+        info.name in sources[0] and sources[0][info.name].is_fixed for info in model.graph.output
+    ):
+        sources.append(infer_outputs(bare))
+    return shapes.fix_outputs(model, [*sources, declared])
+
+
+def check_dtypes(model: onnx.ModelProto, _job: Job) -> list[str]:
+    """Error: UnsupportedError for a type that a QPC cannot hold."""
+    shapes.check_dtypes(model)
+    return []
+
+
+def infer_outputs(model_bytes: bytes) -> dict[str, shapes.TensorType]:
+    """Types of the outputs as onnx infers them; nothing when it cannot."""
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model_bytes, data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+        return {}
+    return {
+        info.name: shapes.read_type(info, f"output '{info.name}'") for info in inferred.graph.output
+    }
