@@ -60,7 +60,7 @@ def test_a_side_file_counts_by_content_not_by_place(linear_onnx: Path, tmp_path:
 
 
 def test_a_side_file_that_is_missing(linear_onnx: Path, tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="option 'mdp_load_partition_config'.*none"):
+    with pytest.raises(NotFoundError, match=r"option 'mdp_load_partition_config'.*none"):
         compile_onnx(
             linear_onnx,
             tmp_path / "out" / "a.bin",
