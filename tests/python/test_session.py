@@ -12,7 +12,6 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,145 +58,11 @@ def x() -> Arrays:
     return {"x": np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 16)}
 
 
-def reference(path: Path, inputs: Arrays) -> Arrays:
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, inputs), strict=True))
-
-
 # --- answers -------------------------------------------------------------------------------------
 
 
-@dataclass
-class Graph:
-    """A small model, what to feed it, and how exact its answers are."""
-
-    nodes: list[Any]
-    inputs: list[Any]
-    outputs: list[Any]
-    feeds: Arrays
-    weights: dict[str, Any] | None = None
-    symbols: dict[str, int] | None = None
-    rtol: float = 1e-5
-
-
-def _random(*shape: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
-    return np.asarray(np.random.default_rng(3).standard_normal(shape), dtype=dtype)
-
-
-node = helper.make_node
-GRAPHS = {
-    "linear": Graph(
-        [node("MatMul", ["x", "w"], ["xw"]), node("Add", ["xw", "b"], ["y"])],
-        [("x", FLOAT, [2, 16])],
-        [("y", FLOAT, [2, 4])],
-        {"x": _random(2, 16)},
-        {"w": _random(16, 4), "b": _random(4)},
-    ),
-    "int64 ids": Graph(
-        [node("Gather", ["table", "ids"], ["rows"]), node("ReduceMax", ["rows"], ["y"], axes=[1])],
-        [("ids", INT64, [2, 3])],
-        [("y", FLOAT, [2, 1, 5])],
-        {"ids": np.array([[0, 1, 9], [4, 4, 2]], np.int64)},
-        {"table": _random(10, 5)},
-    ),
-    "several inputs and outputs": Graph(
-        [
-            node("Add", ["a", "b"], ["sum"]),
-            node("Mul", ["a", "b"], ["product"]),
-            node("Neg", ["n"], ["negative"]),
-        ],
-        [("a", FLOAT, [3]), ("b", FLOAT, [3]), ("n", TensorProto.INT32, [2, 2])],
-        [("product", FLOAT, [3]), ("negative", TensorProto.INT32, [2, 2]), ("sum", FLOAT, [3])],
-        {"a": _random(3), "b": _random(3) * 2, "n": np.arange(4, dtype=np.int32).reshape(2, 2)},
-    ),
-    "bool": Graph(
-        [node("Not", ["flag"], ["other"]), node("Where", ["flag", "a", "b"], ["chosen"])],
-        [("flag", BOOL, [4]), ("a", FLOAT, [4]), ("b", FLOAT, [4])],
-        [("other", BOOL, [4]), ("chosen", FLOAT, [4])],
-        {"flag": np.array([True, False, True, True]), "a": _random(4), "b": _random(4) - 1},
-    ),
-    "float16": Graph(
-        [node("Add", ["x", "x"], ["twice"]), node("Cast", ["x"], ["wide"], to=FLOAT)],
-        [("x", HALF, [2, 3])],
-        [("twice", HALF, [2, 3]), ("wide", FLOAT, [2, 3])],
-        {"x": _random(2, 3, dtype=np.float16)},
-    ),
-    "small integers": Graph(
-        [
-            node("Cast", ["u"], ["v"], to=TensorProto.INT16),
-            node("Cast", ["s"], ["t"], to=TensorProto.UINT8),
-        ],
-        [("u", TensorProto.UINT8, [3]), ("s", TensorProto.INT8, [3])],
-        [("v", TensorProto.INT16, [3]), ("t", TensorProto.UINT8, [3])],
-        {"u": np.array([0, 127, 255], np.uint8), "s": np.array([0, 1, 127], np.int8)},
-    ),
-    "scalars": Graph(
-        [node("Mul", ["x", "factor"], ["y"]), node("ReduceMax", ["y"], ["top"], keepdims=0)],
-        [("x", FLOAT, [3]), ("factor", FLOAT, [])],
-        [("y", FLOAT, [3]), ("top", FLOAT, [])],
-        {"x": _random(3), "factor": np.array(2.5, np.float32)},
-    ),
-    "zero size": Graph(
-        [node("Concat", ["past", "x"], ["all"], axis=0), node("Neg", ["past"], ["none"])],
-        [("past", FLOAT, [0, 4]), ("x", FLOAT, [1, 4])],
-        [("all", FLOAT, [1, 4]), ("none", FLOAT, [0, 4])],
-        {"past": np.zeros((0, 4), np.float32), "x": _random(1, 4)},
-    ),
-    "4-D": Graph(
-        [
-            node("Conv", ["image", "kernel"], ["c"], pads=[1, 1, 1, 1], strides=[2, 2]),
-            node("Relu", ["c"], ["y"]),
-        ],
-        [("image", FLOAT, [2, 3, 9, 8])],
-        [("y", FLOAT, [2, 5, 5, 4])],
-        {"image": _random(2, 3, 9, 8)},
-        {"kernel": _random(5, 3, 3, 3)},
-        rtol=1e-4,
-    ),
-    "symbols": Graph(
-        [node("Softmax", ["x"], ["y"])],
-        [("x", FLOAT, ["batch", "seq", 4])],
-        [("y", FLOAT, ["batch", "seq", 4])],
-        {"x": _random(3, 2, 4)},
-        symbols={"batch": 3, "seq": 2},
-    ),
-    "attention": Graph(
-        [
-            node("MatMul", ["x", "wq"], ["q"]),
-            node("MatMul", ["x", "wk"], ["k"]),
-            node("MatMul", ["x", "wv"], ["v"]),
-            node("Transpose", ["k"], ["kT"], perm=[0, 2, 1]),
-            node("MatMul", ["q", "kT"], ["scores"]),
-            node("Add", ["scores", "mask"], ["masked"]),
-            node("Softmax", ["masked"], ["weights"]),
-            node("MatMul", ["weights", "v"], ["y"]),
-        ],
-        [("x", FLOAT, ["b", 6, 8]), ("mask", FLOAT, ["b", 1, 6])],
-        [("y", FLOAT, ["b", 6, 8])],
-        {"x": _random(2, 6, 8), "mask": np.where(np.arange(12) % 5, 0, -1e4).astype(np.float32)},
-        {"wq": _random(8, 8), "wk": _random(8, 8).T.copy(), "wv": _random(8, 8)[::-1].copy()},
-        symbols={"b": 2},
-        rtol=1e-4,
-    ),
-}
-GRAPHS["attention"].feeds["mask"] = GRAPHS["attention"].feeds["mask"].reshape(2, 1, 6)
-
-
-@pytest.mark.parametrize("name", GRAPHS)
-def test_answers_equal_onnxruntimes(name: str, save_onnx: SaveOnnx) -> None:
-    graph = GRAPHS[name]
-    weights = [numpy_helper.from_array(value, key) for key, value in (graph.weights or {}).items()]
-    path = save_onnx(graph.nodes, graph.inputs, graph.outputs, weights)
-    expected = reference(path, graph.feeds)
-    with qaic.Session(str(path), onnx_define_symbol=graph.symbols) as session:
-        outputs = session.run(graph.feeds)
-        assert list(outputs) == [output[0] for output in graph.outputs]
-        for key, value in outputs.items():
-            assert (value.shape, value.dtype) == session.model_output_shape_dict[key]
-            assert value.shape == expected[key].shape
-            assert value.flags.c_contiguous
-            np.testing.assert_allclose(value, expected[key], rtol=graph.rtol, atol=1e-6)
+def _random(*shape: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(3).standard_normal(shape).astype(np.float32)
 
 
 def test_outputs_are_the_callers_own(linear_qpc: Path, x: Arrays) -> None:
