@@ -1,23 +1,17 @@
+#include "bind_qpc.h"
+
 #include <pybind11/stl.h>
 
 #include <map>
-#include <string>
+#include <utility>
+#include <vector>
 
 #include "dicts.h"
 #include "errors.h"
 #include "module.h"
-#include "qaickit/qpc.h"
 
 namespace qaickit::py_ {
 namespace {
-
-std::shared_ptr<const Qpc> open(const std::string& path) {
-  auto qpc = [&] {
-    const py::gil_scoped_release released;
-    return Qpc::open(path);
-  }();
-  return value_or_raise(std::move(qpc));
-}
 
 std::span<const std::byte> bytes_of(const py::bytes& bytes) {
   const std::string_view view = bytes;
@@ -28,8 +22,8 @@ py::bytes to_bytes(std::span<const std::byte> data) {
   return py::bytes(reinterpret_cast<const char*>(data.data()), data.size());
 }
 
-py::dict read_qpc(const std::string& path) {
-  const auto qpc = open(path);
+py::dict describe(const PyQpc& opened) {
+  const auto& qpc = opened.qpc;
   const py::object sha256 = py::module_::import("hashlib").attr("sha256");
   py::list segments;
   for (const SegmentView& segment : qpc->segments()) {
@@ -42,7 +36,7 @@ py::dict read_qpc(const std::string& path) {
     segments.append(dict);
   }
   py::dict dict;
-  dict["path"] = path;
+  dict["path"] = qpc->label();
   dict["file_bytes"] = qpc->file_bytes();
   dict["program"] = to_dict(qpc->program());
   dict["segments"] = segments;
@@ -52,24 +46,36 @@ py::dict read_qpc(const std::string& path) {
   return dict;
 }
 
-py::bytes qpc_segment(const std::string& path, const std::string& name) {
-  const auto qpc = open(path);
-  const auto data = qpc->find(name);
+py::bytes segment(const PyQpc& opened, const std::string& name) {
+  const auto data = opened.qpc->find(name);
   if (!data) {
     std::string known;
-    for (const SegmentView& s : qpc->segments()) {
+    for (const SegmentView& s : opened.qpc->segments()) {
       known += (known.empty() ? "" : ", ") + std::string(s.name);
     }
-    raise_if_error(
-        Status(Code::kNotFound, path + " has no segment '" + name + "'; it has " + known));
+    raise_if_error(Status(Code::kNotFound,
+                          opened.qpc->label() + " has no segment '" + name + "'; it has " + known));
   }
   return to_bytes(*data);
 }
 
 void write(const std::string& path, const py::dict& program, const py::dict& manifest,
-           const py::bytes& model, const std::map<std::string, py::bytes>& extra) {
-  QpcContent content{to_program(program), to_manifest(manifest), bytes_of(model), {}};
+           const py::bytes& model, const std::map<std::string, py::bytes>& extra,
+           const std::vector<py::buffer>& weights) {
+  QpcContent content;
+  content.program = to_program(program);
+  content.manifest = to_manifest(manifest);
+  content.onnx_model = bytes_of(model);
   for (const auto& [name, data] : extra) content.extra.push_back({name, bytes_of(data)});
+  std::vector<py::buffer_info> views;
+  for (const py::buffer& weight : weights) {
+    const py::buffer_info& view = views.emplace_back(weight.request());
+    if (PyBuffer_IsContiguous(view.view(), 'C') == 0) {
+      throw py::value_error("weights must be C-contiguous buffers");
+    }
+    content.weights.emplace_back(static_cast<const std::byte*>(view.ptr),
+                                 static_cast<size_t>(view.size * view.itemsize));
+  }
   Status status;
   {
     const py::gil_scoped_release released;
@@ -80,11 +86,30 @@ void write(const std::string& path, const py::dict& program, const py::dict& man
 
 }  // namespace
 
+PyQpc::PyQpc(const std::string& path) {
+  auto opened = [&] {
+    const py::gil_scoped_release released;
+    return Qpc::open(path);
+  }();
+  qpc = value_or_raise(std::move(opened));
+}
+
 void bind_qpc(py::module_& m) {
-  m.def("read_qpc", &read_qpc, py::arg("path"));
-  m.def("qpc_segment", &qpc_segment, py::arg("path"), py::arg("name"));
+  py::class_<PyQpc, std::shared_ptr<PyQpc>>(m, "Qpc")
+      .def(py::init<const std::string&>(), py::arg("path"))
+      .def_property_readonly("path", [](const PyQpc& q) { return q.qpc->label(); })
+      .def_property_readonly("program", [](const PyQpc& q) { return to_dict(q.qpc->program()); })
+      .def_property_readonly("manifest", [](const PyQpc& q) { return to_dict(q.qpc->manifest()); })
+      .def("describe", &describe)
+      .def("segment", &segment, py::arg("name"));
+  m.def("read_qpc", [](const std::string& path) { return describe(PyQpc(path)); }, py::arg("path"));
+  m.def(
+      "qpc_segment",
+      [](const std::string& path, const std::string& name) { return segment(PyQpc(path), name); },
+      py::arg("path"), py::arg("name"));
   m.def("write_qpc", &write, py::arg("path"), py::arg("program"), py::arg("manifest"),
-        py::arg("model"), py::arg("extra") = std::map<std::string, py::bytes>{});
+        py::arg("model"), py::arg("extra") = std::map<std::string, py::bytes>{},
+        py::arg("weights") = std::vector<py::buffer>{});
 }
 
 }  // namespace qaickit::py_

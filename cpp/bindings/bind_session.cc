@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "arrays.h"
+#include "bind_qpc.h"
 #include "dicts.h"
 #include "errors.h"
 #include "module.h"
@@ -28,20 +29,13 @@ class FewOrMany {
 
 }  // namespace
 
-PySession::PySession(const std::string& path, const SessionOptions& options) {
-  {
+PySession::PySession(std::shared_ptr<const Qpc> qpc, const SessionOptions& options)
+    : manifest_(qpc->manifest()) {
+  auto session = [&] {
     const py::gil_scoped_release released;
-    auto qpc = Qpc::open(path);
-    if (qpc.ok()) {
-      manifest_ = (*qpc)->manifest();
-      auto session = Session::open(std::move(qpc).value(), options);
-      if (session.ok()) session_ = std::move(session).value();
-      status_ = session.status();
-    } else {
-      status_ = qpc.status();
-    }
-  }
-  raise_if_error(status_);
+    return Session::open(std::move(qpc), options);
+  }();
+  session_ = value_or_raise(std::move(session));
   inputs_.emplace(session_->program().inputs);
   outputs_.emplace(session_->program().outputs);
 }
@@ -93,14 +87,14 @@ void PySession::close() {
 
 void bind_session(py::module_& m) {
   py::class_<PySession, std::shared_ptr<PySession>>(m, "Session")
-      .def(py::init([](const std::string& path, const std::string& backend,
-                       std::vector<int> device_ids, uint32_t num_activations, uint32_t set_size,
-                       uint32_t threads_per_activation, DeviceSettings device_settings) {
+      .def(py::init([](const PyQpc& qpc, const std::string& backend, std::vector<int> device_ids,
+                       uint32_t num_activations, uint32_t set_size, uint32_t threads_per_activation,
+                       DeviceSettings device_settings) {
              return std::make_shared<PySession>(
-                 path, SessionOptions{backend, std::move(device_ids), num_activations, set_size,
-                                      threads_per_activation, std::move(device_settings)});
+                 qpc.qpc, SessionOptions{backend, std::move(device_ids), num_activations, set_size,
+                                         threads_per_activation, std::move(device_settings)});
            }),
-           py::arg("path"), py::kw_only(), py::arg("backend") = "",
+           py::arg("qpc"), py::kw_only(), py::arg("backend") = "",
            py::arg("device_ids") = std::vector<int>{}, py::arg("num_activations") = 1,
            py::arg("set_size") = 10, py::arg("threads_per_activation") = 1,
            py::arg("device_settings") = DeviceSettings{})

@@ -12,7 +12,7 @@ namespace qaickit::py_ {
 // A session and what its numpy side needs.
 class PySession {
  public:
-  PySession(const std::string& path, const SessionOptions& options);
+  PySession(std::shared_ptr<const Qpc> qpc, const SessionOptions& options);
   ~PySession();
 
   py::dict run(const py::handle& inputs);
@@ -24,7 +24,6 @@ class PySession {
  private:
   std::optional<HostManifest> manifest_;
   std::unique_ptr<Session> session_;
-  Status status_;  // of opening
   std::optional<ArrayBinder> inputs_;
   std::optional<ArrayBinder> outputs_;
 };

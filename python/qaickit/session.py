@@ -25,7 +25,7 @@ from qaickit.errors import (
 )
 
 if TYPE_CHECKING:
-    from qaickit._core import DeviceDict, QpcDict, TensorDict
+    from qaickit._core import DeviceDict, TensorDict
 
 Array = npt.NDArray[Any]
 SessionT = TypeVar("SessionT", bound="Session")
@@ -80,8 +80,9 @@ class Session:
             warnings.warn(text, options.OptionWarning, stacklevel=2)
         self._model_path = model.path
         self._qpc = _open(model, self._options)
-        self._inputs = _shapes_of(self._qpc["program"]["inputs"], "input")
-        self._outputs = _shapes_of(self._qpc["program"]["outputs"], "output")
+        self._program = self._qpc.program
+        self._inputs = _shapes_of(self._program["inputs"], "input")
+        self._outputs = _shapes_of(self._program["outputs"], "output")
         self._lock = threading.Lock()
         self._native: _core.Session | None = None
         self._finalizer: weakref.finalize[..., Any] | None = None
@@ -141,7 +142,7 @@ class Session:
         inputs = _random_inputs(self._inputs) if input_dict is None else input_dict
         completed, elapsed = self._ready().benchmark(inferences, seconds, inputs)
         rate = completed / elapsed if elapsed > 0 else 0.0
-        return completed, rate, elapsed, self._qpc["program"]["batch_size"]
+        return completed, rate, elapsed, self._program["batch_size"]
 
     def reset(self) -> None:
         """Releases the devices. The next run, or `setup`, takes them again.
@@ -214,11 +215,11 @@ class Session:
     @property
     def qpc_path(self) -> str:
         """The QPC file: the one given, or the one that was compiled."""
-        return self._qpc["path"]
+        return self._qpc.path
 
     def describe(self) -> str:
         """What the session is and what it runs on, in a few lines for people."""
-        program = self._qpc["program"]
+        program = self._program
         lines = [
             f"model: {self._model_path}",
             f"program: {program['name']}, batch size {program['batch_size']}, {self.qpc_path}",
@@ -226,13 +227,13 @@ class Session:
             *(f"input: {_spec_text(name, spec)}" for name, spec in self._inputs.items()),
             *(f"output: {_spec_text(name, spec)}" for name, spec in self._outputs.items()),
         ]
-        manifest = self._qpc["manifest"]
+        manifest = self._qpc.manifest
         if manifest is not None and manifest["random_weights"]:
             lines.append("weights: random, for measuring speed only; outputs mean nothing")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"<qaic.Session '{self._qpc['program']['name']}' on {self._where()}>"
+        return f"<qaic.Session '{self._program['name']}' on {self._where()}>"
 
     def _where(self) -> str:
         native = self._native
@@ -259,7 +260,7 @@ class Session:
         """Sets up the native session. The lock is held."""
         backend = self._options["backend"] or ""
         native = _core.Session(
-            self._qpc["path"],
+            self._qpc,
             backend="" if backend == _VENDOR_BACKEND else backend,
             device_ids=self._options.device_ids(),
             num_activations=self._options["num_activations"],
@@ -267,11 +268,6 @@ class Session:
             threads_per_activation=self._options["threads_per_activation"],
             device_settings=dict(self._options["device_settings"]),
         )
-        if native.program != self._qpc["program"]:
-            native.close()
-            raise FailedPreconditionError(
-                f"'{self._qpc['path']}' has changed since this session was made; make a new one"
-            )
         _set_up.add(self)
         self._native = native
         self._finalizer = weakref.finalize(self, native.close)
@@ -330,10 +326,10 @@ def _disown_all() -> None:
 os.register_at_fork(after_in_child=_disown_all)
 
 
-def _open(model: ModelFile, chosen: options.Options) -> QpcDict:
-    """Reads the QPC, compiling it first where the model is ONNX."""
+def _open(model: ModelFile, chosen: options.Options) -> _core.Qpc:
+    """Opens the QPC, compiling it first where the model is ONNX."""
     if not model.is_onnx:
-        return _core.read_qpc(model.path)
+        return _core.Qpc(model.path)
     from qaickit.compiler import compile_for  # what a session on a QPC does not need
 
     return compile_for(model.path, chosen)

@@ -11,8 +11,8 @@
 
 #include "base/aligned_array.h"
 #include "subject.h"
+#include "support/onnx_bytes.h"
 #include "support/programs.h"
-#include "support/tiny_onnx.h"
 
 namespace qaickit::test {
 namespace {
@@ -49,11 +49,9 @@ class Done final : public Completion {
 
 // The program y = x + x of one float32 tensor.
 std::shared_ptr<const Qpc> add_qpc(std::vector<int64_t> dims, bool host_half = true) {
-  const std::string model = binary_op_model("Add", dims);
+  const std::string model = doubling_model(dims);
   QpcContent content;
-  content.program.name = "add";
-  content.program.inputs = {{"x", DType::kFloat32, dims}};
-  content.program.outputs = {{"y", DType::kFloat32, dims}};
+  content.program = doubling_program(dims);
   content.manifest.producer = "qaickit tests";
   content.manifest.precision = "fp32";
   content.onnx_model = as_byte_span(model);
@@ -239,9 +237,68 @@ TEST_P(DeviceConformance, AQpcWithoutTheHalfItNeedsSaysSo) {
   EXPECT_TRUE(is_error(loaded.status(), Code::kUnsupported, "half"));
 }
 
+// y = x + w, where w lies in the weights segment behind another weight.
+struct WithWeights {
+  std::vector<float> unused = {9, 9, 9};
+  std::vector<float> weight = {10, 20, 30, 40};
+  ProgramSpec program = doubling_program({4});
+  std::string location = std::string(kWeightsSegment);
+  uint64_t offset = 64;  // the first place behind `unused`
+  uint64_t length = 16;
+  std::vector<int64_t> dims = {4};
+
+  Result<std::shared_ptr<const Qpc>> make() const {
+    const std::string model =
+        onnx_model(program, {onnx_node("Add", {"x", "w"}, "y")},
+                   {onnx_external({"w", DType::kFloat32, dims}, location, offset, length)});
+    QpcContent content;
+    content.program = program;
+    content.manifest.producer = "qaickit tests";
+    content.manifest.precision = "fp32";
+    content.onnx_model = as_byte_span(model);
+    content.weights = {std::as_bytes(std::span(unused)), std::as_bytes(std::span(weight))};
+    return Qpc::from_bytes(value_of(build_qpc(content)), "weights.bin");
+  }
+};
+
+TEST_P(DeviceConformance, WeightsOutsideOfTheGraph) {
+  if (!GetParam().computes) return;
+  SessionOptions options;
+  options.backend = GetParam().backend;
+  options.device_settings = GetParam().settings;
+  const auto session = value_of(Session::open(value_of(WithWeights().make()), options));
+  std::vector<float> x = {1, 2, 3, 4};
+  std::vector<float> y(4);
+  const ConstBuffer in{x.data(), 4 * sizeof(float)};
+  const MutableBuffer out{y.data(), 4 * sizeof(float)};
+  ASSERT_TRUE(is_ok(session->run({&in, 1}, {&out, 1})));
+  EXPECT_EQ(y, (std::vector<float>{11, 22, 33, 44}));
+}
+
+TEST_P(DeviceConformance, WeightsThatDoNotFitAreRefused) {
+  if (!GetParam().computes) return;
+  struct Case {
+    void (*change)(WithWeights&);
+    const char* why;
+  };
+  const Case cases[] = {
+      {[](WithWeights& w) { w.location = "/etc/passwd"; }, "not in qaickit.weights.bin"},
+      {[](WithWeights& w) { w.offset = 72; }, "outside of qaickit.weights.bin"},
+      {[](WithWeights& w) { w.offset = UINT64_MAX - 3; }, "outside of qaickit.weights.bin"},
+      {[](WithWeights& w) { w.length = 12; }, "takes 16 bytes, its data has '12'"},
+      {[](WithWeights& w) { w.dims = {4, -1}; }, "'w'"},
+      {[](WithWeights& w) { w.dims = {int64_t{1} << 62, 16}; }, "'w'"},
+  };
+  for (const Case& bad : cases) {
+    WithWeights weights;
+    bad.change(weights);
+    EXPECT_TRUE(is_error(load(value_of(weights.make())).status(), Code::kDataLoss, bad.why));
+  }
+}
+
 TEST_P(DeviceConformance, AGraphThatContradictsTheDescriptorIsRefused) {
   if (!GetParam().computes) return;
-  const std::string model = binary_op_model("Add", {5});
+  const std::string model = doubling_model({5});
   QpcContent content;
   content.program.name = "liar";
   content.program.inputs = {{"x", DType::kFloat32, {4}}};

@@ -461,10 +461,10 @@ ONE = CompileSettings.of(onnx_define_symbol={"batch": 1})
 
 
 def test_cache_is_by_content(linear_onnx: Path, cache_dir: Path, save_onnx: SaveOnnx) -> None:
-    first = ensure_qpc(linear_onnx, ONE)["path"]
+    first = ensure_qpc(linear_onnx, ONE).path
     assert Path(first).parent.parent == cache_dir / "qpc"
     stamp = os.stat(first).st_mtime_ns
-    assert ensure_qpc(linear_onnx, ONE)["path"] == first
+    assert ensure_qpc(linear_onnx, ONE).path == first
     assert os.stat(first).st_mtime_ns == stamp
     others = [
         CompileSettings.of(onnx_define_symbol={"batch": 2}),
@@ -472,37 +472,37 @@ def test_cache_is_by_content(linear_onnx: Path, cache_dir: Path, save_onnx: Save
         CompileSettings.of(onnx_define_symbol={"batch": 1}, convert_to_fp16=True),
         CompileSettings.of(onnx_define_symbol={"batch": 1}, mos=1),
     ]
-    paths = {ensure_qpc(linear_onnx, settings)["path"] for settings in others}
+    paths = {ensure_qpc(linear_onnx, settings).path for settings in others}
     assert len(paths | {first}) == 5
     model = onnx.load(str(linear_onnx))
     model.doc_string = "changed"
     onnx.save(model, str(linear_onnx))
-    assert ensure_qpc(linear_onnx, ONE)["path"] not in paths | {first}
+    assert ensure_qpc(linear_onnx, ONE).path not in paths | {first}
 
 
 def test_cache_sees_external_data(external_onnx: Path) -> None:
-    first = ensure_qpc(external_onnx, ONE)["path"]
-    assert ensure_qpc(external_onnx, ONE)["path"] == first
+    first = ensure_qpc(external_onnx, ONE).path
+    assert ensure_qpc(external_onnx, ONE).path == first
     data = external_onnx.parent / "weights.data"
     changed = bytearray(data.read_bytes())
     changed[0] ^= 1
     data.write_bytes(changed)
-    assert ensure_qpc(external_onnx, ONE)["path"] != first
+    assert ensure_qpc(external_onnx, ONE).path != first
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage"])
 def test_damaged_cache_entry_is_written_anew(linear_onnx: Path, damage: bytes) -> None:
-    path = Path(ensure_qpc(linear_onnx, ONE)["path"])
+    path = Path(ensure_qpc(linear_onnx, ONE).path)
     whole = path.read_bytes()
     path.write_bytes(damage)
-    assert ensure_qpc(linear_onnx, ONE)["program"]["name"] == "linear"
+    assert ensure_qpc(linear_onnx, ONE).program["name"] == "linear"
     assert path.read_bytes() == whole
 
 
 def test_cache_from_many_threads(linear_onnx: Path) -> None:
     found: list[str] = []
     threads = [
-        threading.Thread(target=lambda: found.append(ensure_qpc(linear_onnx, ONE)["path"]))
+        threading.Thread(target=lambda: found.append(ensure_qpc(linear_onnx, ONE).path))
         for _ in range(8)
     ]
     for thread in threads:
@@ -530,11 +530,11 @@ def test_default_place_of_the_cache(
 ) -> None:
     monkeypatch.delenv("QAICKIT_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    path = ensure_qpc(linear_onnx, ONE)["path"]
+    path = ensure_qpc(linear_onnx, ONE).path
     assert path.startswith(str(tmp_path / "xdg" / "qaickit" / "qpc"))
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    path = ensure_qpc(linear_onnx, ONE)["path"]
+    path = ensure_qpc(linear_onnx, ONE).path
     assert path.startswith(str(tmp_path / "home" / ".cache" / "qaickit"))
 
 

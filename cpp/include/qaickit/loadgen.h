@@ -55,8 +55,8 @@ class QAICKIT_API LoadgenTest {
   virtual uint64_t samples_issued() const noexcept = 0;
   virtual uint64_t samples_done() const noexcept = 0;
   // Ends the test now: samples that wait are failed, and logs of what was done are still written.
-  // Blocks until the end, or until close_timeout of the batch policy has passed; then runs that do
-  // not end are given up, and the end follows.
+  // Blocks until the end, or until no sample was answered for close_timeout of the batch policy
+  // though some wait; then runs that do not end are given up, and the end follows.
   virtual void abort() noexcept = 0;
   // After the end: success, or the first failure of a sample or of the harness.
   virtual Status result() const = 0;

@@ -21,6 +21,8 @@ inline constexpr uint32_t kQpcMagic = 0x00a1cd7c;
 inline constexpr uint16_t kQpcFastPath = 0;  // pointers into a process' memory; never on disk
 inline constexpr uint16_t kQpcSlowPath = 1;  // everything inline
 inline constexpr size_t kQpcAlignment = 8;
+// Of the segment of the weights in the file: as in the segment, so that they lie well in memory.
+inline constexpr size_t kWeightAlignment = 64;
 
 // Limits of ours, far above what any compiler writes; they bound the work a hostile file can cause.
 inline constexpr uint64_t kMaxSegments = 65536;

@@ -15,16 +15,43 @@
 namespace qaickit {
 namespace {
 
-constexpr std::array<std::byte, kQpcAlignment> kPadding{};
+constexpr std::array<std::byte, kWeightAlignment> kPadding{};
 
-constexpr uint64_t align_up(uint64_t offset) {
-  return (offset + kQpcAlignment - 1) / kQpcAlignment * kQpcAlignment;
+constexpr uint64_t align_up(uint64_t offset, size_t alignment = kQpcAlignment) {
+  return (offset + alignment - 1) / alignment * alignment;
 }
+
+// Zeros from `at` up to the next multiple of `alignment`.
+Bytes padding(uint64_t at, size_t alignment) {
+  return Bytes(kPadding).first(align_up(at, alignment) - at);
+}
+
+// A segment to be; its payload is borrowed, in pieces.
+struct Segment {
+  std::string_view name;
+  std::vector<Bytes> pieces;
+  uint64_t size = 0;
+  uint64_t offset = 0;  // as in SegmentView
+  size_t alignment = kQpcAlignment;
+
+  Segment(const SegmentView& view) : name(view.name), offset(view.offset) { add(view.data); }
+  explicit Segment(std::string_view its_name) : name(its_name) {}
+
+  void add(Bytes piece) {
+    pieces.push_back(piece);
+    size += piece.size();
+  }
+  Sha256Digest digest() const {
+    Sha256 hash;
+    for (const Bytes piece : pieces) hash.add(piece);
+    return hash.finish();
+  }
+};
 
 // A file to be: header, table and names in `head`, then the payloads of `segments`.
 struct Plan {
   std::vector<std::byte> head;
-  std::vector<SegmentView> segments;
+  std::vector<Segment> segments;
   std::vector<std::byte> network_desc;  // what the segments made here refer to
   std::vector<std::byte> manifest;
 };
@@ -47,7 +74,8 @@ Status check_extra(std::span<const SegmentView> extra) {
       return invalid(cat("segment name ", name, " must be UTF-8 without zero bytes, of 1 to ",
                          kMaxNameBytes, " bytes"));
     }
-    if (segment.name == kModelSegment || segment.name == kManifestSegment) {
+    if (segment.name == kModelSegment || segment.name == kWeightsSegment ||
+        segment.name == kManifestSegment) {
       return invalid(cat("segment ", name, " is made by qaickit and cannot be given"));
     }
     if (!seen.insert(segment.name).second) return invalid(cat("segment ", name, " is given twice"));
@@ -99,7 +127,17 @@ Status describe_tensors(const QpcContent& content, Bytes network_desc, ManifestR
   return match_bindings(bindings.value().outputs, program.outputs, "output", &record->outputs);
 }
 
-std::vector<std::byte> make_head(std::span<const SegmentView> segments) {
+Segment weights_segment(std::span<const Bytes> weights) {
+  Segment segment(kWeightsSegment);
+  segment.alignment = kWeightAlignment;
+  for (const Bytes weight : weights) {
+    segment.add(padding(segment.size, kWeightAlignment));
+    segment.add(weight);
+  }
+  return segment;
+}
+
+std::vector<std::byte> make_head(std::span<const Segment> segments) {
   QpcHeader header;
   header.num_images = segments.size();
   header.images = sizeof(QpcHeader);
@@ -111,7 +149,8 @@ std::vector<std::byte> make_head(std::span<const SegmentView> segments) {
   }
   std::vector<std::byte> head(at);
   for (size_t i = 0; i < segments.size(); ++i) {
-    table[i].size = segments[i].data.size();
+    at = align_up(at, segments[i].alignment);
+    table[i].size = segments[i].size;
     table[i].offset = segments[i].offset;
     table[i].start = at;
     at = align_up(at + table[i].size);
@@ -139,8 +178,9 @@ Result<Plan> plan_qpc(const QpcContent& content) {
   // The host half comes first: were it last, one flipped bit in the number of segments could cut
   // it off and leave a file that looks whole.
   if (content.host_half) {
-    plan.segments.push_back({kManifestSegment, {}});
-    plan.segments.push_back({kModelSegment, content.onnx_model});
+    plan.segments.emplace_back(kManifestSegment);
+    plan.segments.push_back(SegmentView{kModelSegment, content.onnx_model});
+    if (!content.weights.empty()) plan.segments.push_back(weights_segment(content.weights));
   }
   plan.segments.insert(plan.segments.end(), card.begin(), card.end());
 
@@ -149,12 +189,12 @@ Result<Plan> plan_qpc(const QpcContent& content) {
   QAICKIT_RETURN_IF_ERROR(describe_tensors(content, network_desc, &record));
   if (content.host_half) {
     record.manifest = content.manifest;
-    for (const SegmentView& segment : plan.segments) {
+    for (const Segment& segment : plan.segments) {
       record.segments.push_back(
-          {std::string(segment.name), segment.data.size(), segment.offset, sha256(segment.data)});
+          {std::string(segment.name), segment.size, segment.offset, segment.digest()});
     }
     QAICKIT_ASSIGN_OR_RETURN(plan.manifest, encode_manifest(record));
-    plan.segments.front().data = plan.manifest;
+    plan.segments.front().add(plan.manifest);
   }
   plan.head = make_head(plan.segments);
   return plan;
@@ -163,10 +203,13 @@ Result<Plan> plan_qpc(const QpcContent& content) {
 // The file in the order of its bytes, without copying the payloads.
 std::vector<Bytes> pieces_of(const Plan& plan) {
   std::vector<Bytes> pieces = {plan.head};
-  for (const SegmentView& segment : plan.segments) {
-    const size_t size = segment.data.size();
-    pieces.push_back(segment.data);
-    pieces.push_back(Bytes(kPadding).first(align_up(size) - size));
+  uint64_t at = plan.head.size();
+  for (const Segment& segment : plan.segments) {
+    pieces.push_back(padding(at, segment.alignment));
+    pieces.insert(pieces.end(), segment.pieces.begin(), segment.pieces.end());
+    at = align_up(at, segment.alignment) + segment.size;
+    pieces.push_back(padding(at, kQpcAlignment));
+    at = align_up(at);
   }
   return pieces;
 }

@@ -1,5 +1,6 @@
 #include "container/sha256.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -15,7 +16,6 @@ namespace {
 constexpr size_t kBlockBytes = 64;
 
 using State = std::array<uint32_t, 8>;
-using CompressBlocks = void (*)(State& state, const std::byte* blocks, size_t count);
 
 // Fractional parts of the cube roots of the first 64 primes.
 alignas(16) constexpr std::array<uint32_t, 64> kRound = {
@@ -114,46 +114,66 @@ __attribute__((target("sha,sse4.1"))) void compress_sha_ni(State& state, const s
 
 #endif
 
-CompressBlocks best_compress() {
+Sha256::CompressBlocks best_compress() {
 #if defined(__x86_64__)
-  if (has_sha_instructions()) return compress_sha_ni;
+  static const bool has_instructions = has_sha_instructions();
+  if (has_instructions) return compress_sha_ni;
 #endif
   return compress_portable;
 }
 
-Sha256Digest digest(std::span<const std::byte> data, CompressBlocks compress) {
-  State state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-  const size_t whole = data.size() / kBlockBytes;
-  compress(state, data.data(), whole);
+}  // namespace
 
+Sha256::Sha256(bool portable) noexcept
+    : compress_(portable ? compress_portable : best_compress()),
+      state_{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+             0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19} {}
+
+void Sha256::add(std::span<const std::byte> data) noexcept {
+  size_ += data.size();
+  if (held_ > 0) {
+    const size_t taken = std::min(kBlockBytes - held_, data.size());
+    if (taken > 0) std::memcpy(block_.data() + held_, data.data(), taken);
+    held_ += taken;
+    data = data.subspan(taken);
+    if (held_ < kBlockBytes) return;
+    compress_(state_, block_.data(), 1);
+    held_ = 0;
+  }
+  const size_t whole = data.size() / kBlockBytes;
+  compress_(state_, data.data(), whole);
+  held_ = data.size() % kBlockBytes;
+  if (held_ > 0) std::memcpy(block_.data(), data.data() + whole * kBlockBytes, held_);
+}
+
+Sha256Digest Sha256::finish() noexcept {
   // The rest, a 1 bit, zeros and the length in bits fill one block, or two when the rest is long.
   std::array<std::byte, 2 * kBlockBytes> tail{};
-  const size_t rest = data.size() % kBlockBytes;
-  if (rest > 0) std::memcpy(tail.data(), data.data() + whole * kBlockBytes, rest);
-  tail[rest] = std::byte{0x80};
-  const size_t blocks = rest < kBlockBytes - sizeof(uint64_t) ? 1 : 2;
-  const uint64_t bits = __builtin_bswap64(uint64_t{data.size()} * 8);
+  std::memcpy(tail.data(), block_.data(), held_);
+  tail[held_] = std::byte{0x80};
+  const size_t blocks = held_ < kBlockBytes - sizeof(uint64_t) ? 1 : 2;
+  const uint64_t bits = __builtin_bswap64(size_ * 8);
   std::memcpy(tail.data() + blocks * kBlockBytes - sizeof bits, &bits, sizeof bits);
-  compress(state, tail.data(), blocks);
+  compress_(state_, tail.data(), blocks);
 
   Sha256Digest out;
-  for (size_t i = 0; i < state.size(); ++i) {
-    const uint32_t word = __builtin_bswap32(state[i]);
+  for (size_t i = 0; i < state_.size(); ++i) {
+    const uint32_t word = __builtin_bswap32(state_[i]);
     std::memcpy(out.data() + 4 * i, &word, sizeof word);
   }
   return out;
 }
 
-}  // namespace
-
 Sha256Digest sha256(std::span<const std::byte> data) noexcept {
-  static const CompressBlocks compress = best_compress();
-  return digest(data, compress);
+  Sha256 hash;
+  hash.add(data);
+  return hash.finish();
 }
 
 Sha256Digest sha256_portable(std::span<const std::byte> data) noexcept {
-  return digest(data, compress_portable);
+  Sha256 hash(true);
+  hash.add(data);
+  return hash.finish();
 }
 
 }  // namespace qaickit

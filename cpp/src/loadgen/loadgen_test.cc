@@ -10,6 +10,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include "base/cat.h"
 #include "base/keep_for_ever.h"
@@ -76,8 +77,13 @@ class LoadgenTestImpl final : public LoadgenTest {
   }
   void abort() noexcept override {
     sut_.abort();
-    // A run that does not end has to be cancelled or given up.
-    if (!wait_ns(options_.batch.close_timeout_ns)) sut_.stop();
+    uint64_t done = samples_done();
+    while (!wait_ns(options_.batch.close_timeout_ns)) {
+      const uint64_t before = std::exchange(done, samples_done());
+      // A run that does not end has to be cancelled or given up. Where all samples are answered,
+      // or still more are, LoadGen only takes its time, and its logger needs the workers.
+      if (done == before && done < sut_.issued()) return sut_.stop();
+    }
   }
   Status result() const override {
     if (!ended_.load(std::memory_order_acquire)) {

@@ -11,7 +11,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from qaickit._core import read_qpc
+from qaickit._core import Qpc
 from qaickit._files import QPC_FILE_NAME
 from qaickit.compiler.cache import cached_qpc_path, explain_cache_errors
 from qaickit.compiler.job import CalibrationData, CompileSettings, Job
@@ -21,7 +21,6 @@ from qaickit.errors import DataLossError, NotFoundError
 from qaickit.options import Options
 
 if TYPE_CHECKING:
-    from qaickit._core import QpcDict
     from qaickit.compiler.pipeline import Built
 
 __all__ = [
@@ -75,7 +74,7 @@ def compile_to(
     )
 
 
-def ensure_qpc(model_path: str | os.PathLike[str], settings: CompileSettings) -> QpcDict:
+def ensure_qpc(model_path: str | os.PathLike[str], settings: CompileSettings) -> Qpc:
     """The QPC of a model from the cache, compiled first if need be; errors as `compile_onnx`.
 
     Safe from several processes at once. The cache is `$QAICKIT_CACHE_DIR`, else `qaickit` in the
@@ -86,14 +85,14 @@ def ensure_qpc(model_path: str | os.PathLike[str], settings: CompileSettings) ->
     path = cached_qpc_path(source.digest(settings.for_digest()))
     if not settings.writes_files:
         with explain_cache_errors(), contextlib.suppress(NotFoundError, DataLossError):
-            return read_qpc(path)
+            return Qpc(path)
     built = _build(source, settings)
     with explain_cache_errors():
         _package(built, path)
-        return read_qpc(path)
+        return Qpc(path)
 
 
-def compile_for(model_path: str | os.PathLike[str], chosen: Options) -> QpcDict:
+def compile_for(model_path: str | os.PathLike[str], chosen: Options) -> Qpc:
     """The QPC that a session with these options runs: in `output_dir` if given, else the cache."""
     settings = CompileSettings(chosen)
     directory = chosen["output_dir"]
@@ -101,7 +100,7 @@ def compile_for(model_path: str | os.PathLike[str], chosen: Options) -> QpcDict:
         return ensure_qpc(model_path, settings)
     path = os.path.join(directory, QPC_FILE_NAME)
     _package(_build(OnnxSource.read(model_path), settings), path)
-    return read_qpc(path)
+    return Qpc(path)
 
 
 # These import onnx and onnxruntime, which a session on a QPC or on a cached model does not need.

@@ -186,26 +186,25 @@ def open_target(choice: Choice, model: Model, placement: Placement, scenario: Sc
         QaicKitError: what is wrong with the model, the backend or the dataset, and what to do.
     """
     batch = model.max_batch or _DEFAULT_BATCH.get(scenario, 1)
-    qpc_path = _compile(choice, model, batch) if choice.is_onnx else choice.path
-    qpc = _core.read_qpc(qpc_path)
-    program = qpc["program"]
+    qpc = _compile(choice, model, batch) if choice.is_onnx else _core.Qpc(choice.path)
+    program = qpc.program
     _check_batch(choice, model, program["batch_size"])
     workload = _workload(choice, model)
     dataset = _load_dataset(choice, model, program)
     backend = placement.backend or _default_backend()
     activations, threads = _parallelism(placement, backend, scenario)
     session = _core.Session(
-        qpc_path,
+        qpc,
         backend=backend,
         device_ids=placement.device_ids,
         num_activations=activations,
         threads_per_activation=threads,
         device_settings=placement.device_settings,
     )
-    manifest = qpc["manifest"]
+    manifest = qpc.manifest
     return Target(
         label=choice.label,
-        qpc_path=qpc_path,
+        qpc_path=qpc.path,
         session=session,
         program=program,
         dataset=dataset,
@@ -216,10 +215,9 @@ def open_target(choice: Choice, model: Model, placement: Placement, scenario: Sc
     )
 
 
-def _compile(choice: Choice, model: Model, batch: int) -> str:
+def _compile(choice: Choice, model: Model, batch: int) -> _core.Qpc:
     symbols = dict.fromkeys(_batch_symbols(choice.path), batch) | dict(model.symbols)
-    qpc = ensure_qpc(choice.path, CompileSettings.of(onnx_define_symbol=symbols))
-    return qpc["path"]
+    return ensure_qpc(choice.path, CompileSettings.of(onnx_define_symbol=symbols))
 
 
 def _batch_symbols(onnx_path: str) -> Iterable[str]:

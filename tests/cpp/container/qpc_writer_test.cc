@@ -228,6 +228,36 @@ TEST(QpcWriter, NoPermissionLeavesNothing) {
   EXPECT_TRUE(std::filesystem::is_empty(directory));
 }
 
+TEST(QpcWriter, WeightsLieAtMultiplesOf64) {
+  SmallContent small;
+  const std::vector<std::byte> one(3, std::byte{1});
+  const std::vector<std::byte> two(64, std::byte{2});
+  const std::vector<std::byte> three(5, std::byte{3});
+  small.content.weights = {one, two, three};
+  const auto bytes = build_qpc(small.content);
+  ASSERT_TRUE(bytes.ok()) << bytes.status().to_string();
+  const auto opened = open_bytes(bytes.value());
+  ASSERT_TRUE(opened.ok()) << opened.status().to_string();
+  const Qpc& qpc = *opened.value();
+  const auto weights = qpc.find(kWeightsSegment);
+  ASSERT_TRUE(weights.has_value());
+  EXPECT_EQ((weights->data() - qpc.image().data()) % 64, 0);
+  std::vector<std::byte> expected(133);
+  std::ranges::copy(one, expected.begin());
+  std::ranges::copy(two, expected.begin() + 64);
+  std::ranges::copy(three, expected.begin() + 128);
+  EXPECT_TRUE(std::ranges::equal(*weights, expected));
+
+  // Digest-checked like the rest.
+  auto damaged = bytes.value();
+  damaged[static_cast<size_t>(weights->data() - qpc.image().data()) + 70] ^= std::byte{1};
+  EXPECT_EQ(open_bytes(damaged).status().code(), Code::kDataLoss);
+
+  small.content.weights.clear();
+  small.content.extra = {{kWeightsSegment, one}};
+  EXPECT_EQ(build_qpc(small.content).status().code(), Code::kInvalidArgument);
+}
+
 // A file size limit stands in for a full disk.
 TEST(QpcWriter, FullDiskLeavesTheOldFile) {
   Scratch scratch;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "container/byte_range.h"
@@ -43,6 +44,22 @@ TEST(Sha256, PathsAgree) {
   for (size_t length = 0; length < 300; ++length) {
     const Bytes part = bytes.subspan(length % 16, length);
     EXPECT_EQ(sha256(part), sha256_portable(part)) << length;
+  }
+}
+
+TEST(Sha256, PiecesMakeTheWhole) {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += static_cast<char>(i * 17 + i / 5);
+  const Bytes bytes = as_byte_span(text);
+  for (const size_t piece : {1, 3, 63, 64, 65, 128, 200, 999}) {
+    for (const bool portable : {false, true}) {
+      Sha256 hash(portable);
+      for (size_t at = 0; at < bytes.size(); at += piece) {
+        hash.add(bytes.subspan(at, std::min(piece, bytes.size() - at)));
+        hash.add({});
+      }
+      EXPECT_EQ(hash.finish(), sha256(bytes)) << piece;
+    }
   }
 }
 

@@ -72,17 +72,44 @@ inline Message onnx_value(const TensorSpec& spec) {
   return Message().text(1, spec.name).message(2, Message().message(1, tensor));
 }
 
+// An initializer whose data are outside of the model.
+inline Message onnx_external(const TensorSpec& spec, std::string_view location, uint64_t offset,
+                             uint64_t length) {
+  Message tensor;
+  for (const int64_t dim : spec.dims) tensor.number(1, static_cast<uint64_t>(dim));
+  tensor.number(2, onnx_type(spec.dtype)).text(8, spec.name);
+  tensor.message(13, Message().text(1, "location").text(2, location));
+  tensor.message(13, Message().text(1, "offset").text(2, std::to_string(offset)));
+  tensor.message(13, Message().text(1, "length").text(2, std::to_string(length)));
+  constexpr uint64_t kExternal = 1;
+  return tensor.number(14, kExternal);
+}
+
 // A model of these nodes with the inputs and outputs of `program`.
-inline std::string onnx_model(const ProgramSpec& program, const std::vector<Message>& nodes) {
+inline std::string onnx_model(const ProgramSpec& program, const std::vector<Message>& nodes,
+                              const std::vector<Message>& initializers = {}) {
   Message graph;
   for (const Message& node : nodes) graph.message(1, node);
   graph.text(2, program.name);
+  for (const Message& initializer : initializers) graph.message(5, initializer);
   for (const TensorSpec& spec : program.inputs) graph.message(11, onnx_value(spec));
   for (const TensorSpec& spec : program.outputs) graph.message(12, onnx_value(spec));
   constexpr uint64_t kIrVersion = 8;
   constexpr uint64_t kOpset = 17;
   const auto opset = Message().text(1, "").number(2, kOpset);
   return Message().number(1, kIrVersion).message(7, graph).message(8, opset).bytes();
+}
+
+// The program y = x + x of one float32 tensor.
+inline ProgramSpec doubling_program(const std::vector<int64_t>& dims) {
+  ProgramSpec program;
+  program.name = "add";
+  program.inputs = {{"x", DType::kFloat32, dims}};
+  program.outputs = {{"y", DType::kFloat32, dims}};
+  return program;
+}
+inline std::string doubling_model(const std::vector<int64_t>& dims) {
+  return onnx_model(doubling_program(dims), {onnx_node("Add", {"x", "x"}, "y")});
 }
 
 // Output i is a copy of input i modulo the number of inputs, as on the null device.

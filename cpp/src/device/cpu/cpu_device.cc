@@ -5,6 +5,7 @@
 #include "base/affinity.h"
 #include "base/cat.h"
 #include "device/cpu/cpu_backend.h"
+#include "device/cpu/onnx_weights.h"
 #include "device/cpu/ort_api.h"
 #include "device/host_exec_obj.h"
 #include "device/settings.h"
@@ -259,6 +260,37 @@ Result<Owned<ort::OrtSessionOptions>> session_options(const Api& api,
   return owned;
 }
 
+// Gives the session the weights as they lie in the file, which has to stay mapped as long as the
+// session lives: pages that no one uses cost no memory, and nothing is copied out of a message.
+Status add_weights(const Api& api, const Qpc& qpc, std::span<const std::byte> model,
+                   const ort::OrtMemoryInfo* memory, ort::OrtSessionOptions* options) {
+  const auto segment = qpc.find(kWeightsSegment);
+  if (!segment) return {};
+  QAICKIT_ASSIGN_OR_RETURN(const std::vector<OnnxWeight> weights, find_weights(model, *segment));
+  std::vector<const char*> names;
+  std::vector<const ort::OrtValue*> values;
+  std::vector<Owned<ort::OrtValue>> owned;
+  for (const OnnxWeight& weight : weights) {
+    ort::OrtValue* value = nullptr;
+    // ONNX Runtime does not write into an initializer, but has no type for that.
+    void* const data = const_cast<std::byte*>(weight.data.data());
+    ORT_RETURN_IF_ERROR(api,
+                        api.CreateTensorWithDataAsOrtValue(memory, data, weight.data.size(),
+                                                           weight.dims.data(), weight.dims.size(),
+                                                           ort::element_type(weight.dtype), &value),
+                        "a weight");
+    owned.push_back({value, {api.ReleaseValue}});
+    names.push_back(weight.name.c_str());
+    values.push_back(value);
+  }
+  // It refuses to be given none.
+  if (names.empty()) return {};
+  ORT_RETURN_IF_ERROR(
+      api, api.AddExternalInitializers(options, names.data(), values.data(), names.size()),
+      "the weights");
+  return {};
+}
+
 class CpuDevice final : public Device {
  public:
   CpuDevice(const Api& api, int id)
@@ -280,6 +312,12 @@ class CpuDevice final : public Device {
     }
     QAICKIT_ASSIGN_OR_RETURN(const ort::OrtEnv* env, process_env(api_));
     QAICKIT_ASSIGN_OR_RETURN(auto ort_options, session_options(api_, options));
+    ort::OrtMemoryInfo* raw_memory = nullptr;
+    ORT_RETURN_IF_ERROR(
+        api_, api_.CreateCpuMemoryInfo(ort::kDeviceAllocator, ort::kMemTypeDefault, &raw_memory),
+        "memory info");
+    Owned<ort::OrtMemoryInfo> memory(raw_memory, {api_.ReleaseMemoryInfo});
+    QAICKIT_RETURN_IF_ERROR(add_weights(api_, *qpc, *model, memory.get(), ort_options.get()));
     ort::OrtSession* raw = nullptr;
     ORT_RETURN_IF_ERROR(
         api_,
@@ -293,12 +331,8 @@ class CpuDevice final : public Device {
     QAICKIT_RETURN_IF_ERROR(check_tensors(api_, raw, "output", program.outputs,
                                           api_.SessionGetOutputCount, api_.SessionGetOutputName,
                                           api_.SessionGetOutputTypeInfo));
-    ort::OrtMemoryInfo* memory = nullptr;
-    ORT_RETURN_IF_ERROR(
-        api_, api_.CreateCpuMemoryInfo(ort::kDeviceAllocator, ort::kMemTypeDefault, &memory),
-        "memory info");
     auto state = std::make_shared<CpuProgramState>(
-        CpuProgramState{api_, qpc, std::move(session), {memory, {api_.ReleaseMemoryInfo}}, {}, {}});
+        CpuProgramState{api_, qpc, std::move(session), std::move(memory), {}, {}});
     for (const TensorSpec& spec : program.inputs) state->input_names.push_back(spec.name.c_str());
     for (const TensorSpec& spec : program.outputs) state->output_names.push_back(spec.name.c_str());
     return std::shared_ptr<Program>(std::make_shared<CpuProgram>(std::move(state)));

@@ -9,8 +9,8 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "support/onnx_bytes.h"
 #include "support/result.h"
-#include "support/tiny_onnx.h"
 
 namespace qaickit::ort {
 namespace {
@@ -56,7 +56,7 @@ TEST(OrtApi, ARealRunGoesThroughTheSlots) {
   EXPECT_ORT_OK(api->SetIntraOpNumThreads(options, 1));
   EXPECT_ORT_OK(api->SetInterOpNumThreads(options, 1));
   EXPECT_ORT_OK(api->AddSessionConfigEntry(options, "session.intra_op.allow_spinning", "0"));
-  const std::string model = test::binary_op_model("Add", {2, 3});
+  const std::string model = test::doubling_model({2, 3});
   OrtSession* session = nullptr;
   ASSERT_TRUE(
       to_status(*api,
