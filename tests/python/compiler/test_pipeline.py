@@ -35,7 +35,7 @@ class FakeData:
 
 def test_calibration_data_is_part_of_the_key(linear_onnx: Path) -> None:
     paths = {
-        ensure_qpc(linear_onnx, CompileSettings.of(data, onnx_define_symbol=BATCH))["path"]
+        ensure_qpc(linear_onnx, CompileSettings.of(data, onnx_define_symbol=BATCH)).path
         for data in (None, FakeData("one"), FakeData("two"), FakeData("one"))
     }
     assert len(paths) == 3
@@ -50,7 +50,7 @@ def test_a_side_file_counts_by_content_not_by_place(linear_onnx: Path, tmp_path:
         settings[place] = CompileSettings.of(
             onnx_define_symbol=BATCH, mdp_load_partition_config=str(path)
         )
-    found = {place: ensure_qpc(linear_onnx, chosen)["path"] for place, chosen in settings.items()}
+    found = {place: ensure_qpc(linear_onnx, chosen).path for place, chosen in settings.items()}
     assert found["one"] == found["two"] != found["three"]
     manifest = _core.read_qpc(found["one"])["manifest"]
     assert manifest is not None
