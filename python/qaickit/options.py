@@ -203,6 +203,14 @@ def _to_settings(value: Any) -> dict[str, str]:
     return {_to_text(name): as_text(setting) for name, setting in value.items()}
 
 
+def _to_data(value: Any) -> Any:
+    if isinstance(value, (str, os.PathLike)):
+        return _to_path(value)
+    if isinstance(value, Iterable) or hasattr(value, "inputs"):
+        return value
+    raise TypeError
+
+
 _MODEL_INPUT_KEYS = {"input_name", "input_type", "input_shape"}
 
 
@@ -236,6 +244,10 @@ SETTINGS = Kind("a mapping of names to values", _to_settings)
 MODEL_INPUTS = Kind(
     "a dict, or a list of them, with the keys input_name, input_type, input_shape", _to_model_inputs
 )
+# Not recorded: what it holds may be any number of arrays.
+DATA = Kind(
+    "the name or path of a dataset, a dict of arrays, or an iterable of such dicts", _to_data
+)
 ANY = Kind("anything", lambda value: value)
 
 
@@ -258,10 +270,7 @@ _ONE_SHAPE = "a QPC compiled here has one fixed shape; define the symbols with o
 _ONNX_ONLY = "only ONNX models that hold their own weights can be compiled here"
 _ONNX_SAYS = "needed for other kinds of model; an ONNX file describes its own"
 _OWN_PRECISION = "a host computes in the model's own precision; Session.precision tells which"
-_NO_QUANTISING = (
-    "quantising is not built yet, and an fp32 program in its place would not be what was asked "
-    "for; pass a model that is already quantised (QDQ), or leave the option out"
-)
+_DATA = "used where a profile is made: with convert_to_quantize or dump_profile"
 _ONLY_QUANTISED = "tells how to quantise; without quantising it changes nothing"
 _VENDOR_WRITES = "only the vendor's compiler writes it"
 _VENDOR_REPORTS = "only the vendor's compiler or a card can report it; nothing is reported here"
@@ -284,8 +293,8 @@ _compile_ignored = partial(_row, Group.COMPILE, Host.IGNORED)
 _compile_recorded = partial(_row, Group.COMPILE, Host.RECORDED)
 _compile_refused = partial(_row, Group.COMPILE, Host.REFUSED)
 _precision = partial(_row, Group.PRECISION, Host.RECORDED)
-_quantises = partial(_row, Group.QUANTISE, Host.REFUSED, note=_NO_QUANTISING)
-_quantiser = partial(_row, Group.QUANTISE, Host.RECORDED, note=_ONLY_QUANTISED)
+_quantises = partial(_row, Group.QUANTISE, Host.ACTED)
+_quantiser = partial(_row, Group.QUANTISE, Host.ACTED, note=_ONLY_QUANTISED)
 _devices = partial(_row, Group.DEVICES, Host.RECORDED)
 _tuning = partial(_row, Group.TUNING, Host.RECORDED)
 _reports = partial(_row, Group.STATISTICS, Host.RECORDED, note=_VENDOR_REPORTS, warns=True)
@@ -344,6 +353,12 @@ OPTIONS: tuple[Option, ...] = (
     _precision("keep_original_precision_for_nodes", TEXTS, "Operators not to quantise",
                note=_ONLY_QUANTISED),
 
+    _quantises("input_list_file", FILE_IN, "Text file that names raw input files to calibrate with",
+               note=_DATA),
+    _quantises("calibration_data", DATA, "The same as a dataset, a .npy or .npz file, or arrays",
+               flag=None, note=_DATA),
+    _quantises("use_random_input_data", TEXT, "Calibrate with random values of a distribution",
+               choices=("uniform", "gaussian")),
     _quantises("convert_to_quantize", BOOL, "Profile the input data and quantise"),
     _quantises("load_profile", FILE_IN, "Quantise with the profile that dump_profile wrote"),
     _quantises("dump_profile", FILE_OUT, "Profile the graph, write the result, then compile"),
@@ -357,7 +372,8 @@ OPTIONS: tuple[Option, ...] = (
                default="None", choices=_CALIBRATIONS),
     _quantiser("percentile_calibration_value", FLOAT, "Percentile, of the method of that name",
                default=100.0, low=90, high=100),
-    _quantiser("num_histogram_bins", INT, "Bins of each node's histogram", default=512, low=1),
+    _quantiser("num_histogram_bins", INT, "Bins of each node's histogram", default=512, low=1,
+               high=8192),
     _quantiser("quantization_precision", TEXT, "Precision to quantise to", default="Int8",
                choices=("Int8",)),
     _quantiser("quantization_precision_bias", TEXT, "The same for the bias", default="Int32",
@@ -407,6 +423,12 @@ CONTRADICTIONS: tuple[tuple[str, str], ...] = (
     ("dump_profile", "load_profile"),
     ("convert_to_quantize", "dump_profile"),
     ("convert_to_quantize", "load_profile"),
+    ("convert_to_quantize", "external_quantization_file"),
+    ("dump_profile", "external_quantization_file"),
+    ("load_profile", "external_quantization_file"),
+    ("calibration_data", "input_list_file"),
+    ("calibration_data", "use_random_input_data"),
+    ("input_list_file", "use_random_input_data"),
 )
 
 
@@ -461,7 +483,7 @@ class Options:
             if option.group is not Group.RUNTIME
             and option.host in (Host.ACTED, Host.RECORDED)
             and option.name != "output_dir"
-            and option.kind is not FILE_OUT
+            and option.kind not in (FILE_OUT, DATA)
             and self.is_set(option.name)
         }
 

@@ -6,24 +6,18 @@ import hashlib
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from qaickit import options as option_table
 from qaickit._files import read_file
+from qaickit.compiler.calibration.choose import source_for
+from qaickit.compiler.calibration.data import Source as CalibrationData
 from qaickit.options import Options, resolve
 
 if TYPE_CHECKING:
+    from qaickit.compiler.calibration.profile import Profile
+    from qaickit.compiler.quantise import Layer
     from qaickit.compiler.source import OnnxSource
-
-
-class CalibrationData(Protocol):
-    """Input data to calibrate with, as the package `calibration` makes it.
-
-    The compiler itself only carries it to the passes that read it, and needs its identity.
-    """
-
-    def digest(self) -> str:
-        """Hex digest of the content, for the cache key."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +25,7 @@ class CompileSettings:
     """What a compilation is told besides the model.
 
     `options`: checked options; of these only the compiler's matter. `calibration`: data for the
-    passes "calibrate" and "quantise", None when they need none.
+    pass "calibrate"; None: what the options name.
     """
 
     options: Options = field(default_factory=lambda: resolve({}))
@@ -59,9 +53,17 @@ class CompileSettings:
             for name, text in self.options.recorded().items()
         }
 
+    @cached_property
+    def data(self) -> CalibrationData | None:
+        """The data to calibrate with; None when no option asks for a profile of it.
+
+        Errors: see `calibration.data.open_data`.
+        """
+        return self.calibration or source_for(self.options)
+
     def for_digest(self) -> list[Any]:
         """All that the QPC depends on besides the model, as JSON can hold it."""
-        return [self.recorded, None if self.calibration is None else self.calibration.digest()]
+        return [self.recorded, None if self.data is None else self.data.digest()]
 
     @property
     def writes_files(self) -> bool:
@@ -81,12 +83,16 @@ class Outcome:
     `precision`: the policy asked for ("fp32", "fp16", "int8"); empty: what the graph holds.
     `node_precision`: first output of a node -> its precision, where that differs from the policy.
     `calibration`: summary of the calibration as texts by name (method, samples, ...).
+    `profile`: what the tensors' values are, when quantising or dumping it.
+    `layers`: what quantising did to each node.
     `io_scales`: input or output name -> (scale, offset) that its integers are read with.
     """
 
     precision: str = ""
     node_precision: dict[str, str] = field(default_factory=dict)
     calibration: dict[str, str] = field(default_factory=dict)
+    profile: Profile | None = None
+    layers: tuple[Layer, ...] = ()
     io_scales: dict[str, tuple[float, int]] = field(default_factory=dict)
 
 

@@ -57,6 +57,18 @@ class OnnxSource:
                 state.update(tensor.raw_data)
         return state.hexdigest()
 
+    def content_digest(self) -> str:
+        """Hex SHA-256 of the model and its external data alone, for files that belong to it.
+
+        It is of the files, so it may be asked for at any time of a compilation. Errors as `model`.
+        """
+        state = hashlib.sha256(self.data)
+        # Every external tensor has an entry with this key.
+        if b"location" in self.data:
+            for path in _external_files(self.data, self.path):
+                state.update(read_file(path, "the external data"))
+        return state.hexdigest()
+
     @property
     def stem(self) -> str:
         """The file's name without directory and suffix."""
@@ -105,6 +117,22 @@ class OnnxSource:
                 raise InvalidArgumentError(
                     f"cannot read the external data of '{tensor.name}': {error}"
                 ) from error
+
+
+def _external_files(data: bytes, path: str) -> list[str]:
+    """The files that external tensors lie in, each once, in the model's order."""
+    import onnx
+
+    model = onnx.ModelProto()
+    model.ParseFromString(data)
+    locations = [
+        entry.value
+        for tensor in _tensors(model)
+        for entry in tensor.external_data
+        if entry.key == "location"
+    ]
+    directory = os.path.dirname(path) or "."
+    return [os.path.join(directory, location) for location in dict.fromkeys(locations)]
 
 
 def _external_bytes(tensor: onnx.TensorProto, directory: str) -> int:

@@ -3,9 +3,6 @@
 A pass changes the model in place and returns notes for the report; the empty list means that there
 was nothing to do. What the packaging needs from it goes into `job.outcome`. To add one, add a row
 to `PASSES`: its place in the table is its place in the pipeline.
-
-The rows "calibrate" and "quantise" belong between "precision policy" and what follows: they see a
-graph with fixed shapes, simplified, in fp32, and read `job.options` and `job.settings.calibration`.
 """
 
 from __future__ import annotations
@@ -16,6 +13,7 @@ import onnx
 
 from qaickit.compiler.job import Job
 from qaickit.compiler.passes.precision import set_precision_policy
+from qaickit.compiler.passes.quantise import calibrate, quantise_graph
 from qaickit.compiler.passes.structure import check_structure, drop_initializer_inputs
 from qaickit.compiler.passes.symbols import check_dtypes, define_symbols, fix_outputs
 
@@ -28,6 +26,8 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("fix outputs", fix_outputs),
     ("check dtypes", check_dtypes),
     ("precision policy", set_precision_policy),
+    ("calibrate", calibrate),
+    ("quantise", quantise_graph),
 )
 
 __all__ = ["PASSES", "Pass"]

@@ -1,0 +1,184 @@
+"""The data pass: runs a model on calibration data and makes a histogram of each tensor asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from qaickit.compiler.calibration import data as sources
+from qaickit.compiler.calibration import histogram
+from qaickit.compiler.calibration.data import Feed, ModelInput, Source
+from qaickit.compiler.calibration.histogram import Histogram
+from qaickit.compiler.graph import serialise
+from qaickit.compiler.shapes import DTYPES, read_type
+from qaickit.errors import InvalidArgumentError, UnsupportedError
+
+# What the tensors of one run may take. A model with more is run several times on each sample.
+CHUNK_BYTES = 512 << 20
+_ERRORS_ONLY = 3
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a data pass found: a histogram of each tensor, from `samples` samples."""
+
+    histograms: dict[str, Histogram]
+    samples: int
+
+
+def collect(
+    model: onnx.ModelProto,
+    tensors: Sequence[str],
+    source: Source,
+    *,
+    bins: int,
+    threads: int | None = None,
+    console: Console | None = None,
+) -> Collected:
+    """Runs `model`, whose shapes are fixed, on all of `source`; one histogram per name in `tensors`.
+
+    `tensors` are float32 inputs of the model or results of its nodes. `bins`: see
+    `histogram.exponent_for`. `threads`: for the model and for counting (default: all that this
+    process may use). Memory: the model, one batch, and `CHUNK_BYTES` of tensors; where they need
+    more, the data is read several times. Progress is shown on `console` where it is a terminal.
+    KeyboardInterrupt comes through.
+
+    Errors: those of the source, each naming the sample and the input; InvalidArgumentError for a
+    tensor that takes NaN or an infinite value, naming sample and tensor; UnsupportedError where
+    onnxruntime cannot run the model.
+    """
+    inputs = inputs_of(model)
+    names = {i.name for i in inputs}
+    chunks = _chunks(model, [name for name in tensors if name not in names])
+    from_inputs = [name for name in tensors if name in names]
+    workers = threads or len(os.sched_getaffinity(0))
+    found: dict[str, Histogram] = {}
+    samples = 0
+    with ThreadPoolExecutor(workers) as pool, _progress(console) as progress:
+        for number, chunk in enumerate(chunks):
+            session = _session(model, chunk, workers)
+            text = "calibrating" if len(chunks) == 1 else f"calibrating, {number + 1}/{len(chunks)}"
+            task = progress.add_task(text, total=None, samples=0)
+            samples = 0
+            for where, feed, count in sources.feeds(source, inputs):
+                values = _run(session, chunk, feed, where)
+                if number == 0:
+                    values.update({name: feed[name] for name in from_inputs})
+                parts = pool.map(
+                    lambda item, at=where: (item[0], _count(item[0], item[1], bins, at)),
+                    values.items(),
+                )
+                for name, part in parts:
+                    found[name] = found[name].plus(part, bins) if name in found else part
+                samples += count
+                progress.update(task, advance=count, samples=samples)
+    return Collected({name: found[name] for name in tensors}, samples)
+
+
+def inputs_of(model: onnx.ModelProto) -> list[ModelInput]:
+    """The inputs of a model with fixed shapes."""
+    types = [(info.name, read_type(info, f"input '{info.name}'")) for info in model.graph.input]
+    return [
+        ModelInput(name, np.dtype(DTYPES[t.elem_type]), tuple(int(dim) for dim in t.dims or ()))
+        for name, t in types
+    ]
+
+
+def _count(name: str, values: Any, bins: int, where: str) -> Histogram:
+    try:
+        return histogram.of_values(values, bins)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(
+            f"{where}: tensor '{name}': expected finite values, got {error}; take the sample out, "
+            "or keep its operator from being quantised with keep_original_precision_for_nodes"
+        ) from error
+
+
+def _chunks(model: onnx.ModelProto, tensors: Sequence[str]) -> list[list[str]]:
+    """`tensors` in their order, in lists of which each takes at most `CHUNK_BYTES`."""
+    sizes = tensor_sizes(model, tensors)
+    chunks: list[list[str]] = [[]]
+    filled = 0
+    for name in tensors:
+        if chunks[-1] and filled + sizes[name] > CHUNK_BYTES:
+            chunks.append([])
+            filled = 0
+        chunks[-1].append(name)
+        filled += sizes[name]
+    return chunks
+
+
+def tensor_sizes(model: onnx.ModelProto, tensors: Collection[str]) -> dict[str, int]:
+    """Bytes of float32 tensors; one whose shape cannot be inferred counts as the greatest known."""
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+        inferred = model
+    known: dict[str, int] = {}
+    for info in (*inferred.graph.value_info, *inferred.graph.output):
+        shape = info.type.tensor_type.shape
+        if info.name in tensors and info.type.tensor_type.HasField("shape"):
+            dims = [dim.dim_value for dim in shape.dim]
+            if all(dims):
+                known[info.name] = 4 * int(np.prod(dims, dtype=np.int64))
+    greatest = max(known.values(), default=0)
+    return {name: known.get(name, greatest) for name in tensors}
+
+
+def _session(
+    model: onnx.ModelProto, tensors: Sequence[str], threads: int
+) -> onnxruntime.InferenceSession:
+    """A session whose outputs are `tensors` alone."""
+    outputs = list(model.graph.output)
+    asked = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in tensors]
+    # Put in and taken out again: a copy of the model would be a copy of all weights.
+    del model.graph.output[:]
+    model.graph.output.extend(asked or outputs)
+    try:
+        data = serialise(model)
+    finally:
+        del model.graph.output[:]
+        model.graph.output.extend(outputs)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a dozen classes without a base of their own
+        raise UnsupportedError(
+            f"calibrating runs the model on this machine, and onnxruntime cannot: {error}"
+        ) from error
+
+
+def _run(
+    session: onnxruntime.InferenceSession, tensors: Sequence[str], feed: Feed, where: str
+) -> dict[str, Any]:
+    if not tensors:
+        return {}
+    try:
+        return dict(zip(tensors, session.run(list(tensors), feed), strict=True))
+    except Exception as error:  # as above
+        raise InvalidArgumentError(f"{where}: onnxruntime fails on it: {error}") from error
+
+
+@contextmanager
+def _progress(console: Console | None) -> Iterator[Progress]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[samples]} samples"),
+        TimeElapsedColumn(),
+    )
+    shown = console is not None and console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
+        yield progress

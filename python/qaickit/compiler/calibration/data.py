@@ -1,0 +1,378 @@
+"""Where calibration samples come from: arrays, files, lists of raw files, datasets, noise.
+
+    data = open_data("digits")                  # a dataset of qaickit.datasets, .npy, .npz, ...
+    data = open_data([{"image": array}, ...])   # any iterable of dicts
+    data = RawFileList("inputs.txt")            # as the vendor's -input-list-file
+
+Importing this module loads neither onnx nor onnxruntime.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from qaickit._files import error_from_os, read_file
+from qaickit.datasets import Dataset, load_dataset
+from qaickit.errors import DataLossError, InvalidArgumentError
+
+Array = npt.NDArray[Any]
+Feed = dict[str, Array]
+
+DEFAULT_RANDOM_SAMPLES = 32
+DISTRIBUTIONS = ("uniform", "gaussian")
+_HASH_PIECE = 1 << 20
+
+
+class ModelInput(NamedTuple):
+    """An input of a model with fixed shapes: `dims` with the batch axis, if it has one."""
+
+    name: str
+    dtype: np.dtype[Any]
+    dims: tuple[int, ...]
+
+
+class Entry(NamedTuple):
+    """What a source gives at a time: `where` names it for errors; some samples of each input."""
+
+    where: str
+    arrays: Mapping[str, Array]
+
+
+class Source(Protocol):
+    """Calibration data. `text` says what it is; `random`: noise, which fits no real range."""
+
+    @property
+    def text(self) -> str:
+        """Where the data comes from, for people."""
+
+    @property
+    def random(self) -> bool:
+        """True for noise."""
+
+    def digest(self) -> str:
+        """Hex digest of the content, for the key of a cache."""
+
+    def entries(self, inputs: Sequence[ModelInput]) -> Iterator[Entry]:
+        """The samples from the start, in order."""
+
+
+def open_data(data: object) -> Source:
+    """The source that `data` means, which is one of
+
+    - a text or path: a dataset as `qaickit.datasets.load_dataset` takes it ('digits', 'random', a
+      `.npy` or `.npz` file, a directory of `.npy` files);
+    - a `Dataset`;
+    - a mapping of input names to arrays [samples, ...];
+    - an iterable of such mappings, each with one or several samples.
+
+    Error: InvalidArgumentError for anything else.
+    """
+    if isinstance(data, (str, os.PathLike)):
+        return NamedDataset(os.fspath(data))
+    if isinstance(data, Dataset):
+        return Arrays([data.inputs], text=f"{data.name} ({len(data)} samples)", random=data.random)
+    if isinstance(data, Mapping):
+        return Arrays([data], text="arrays of the caller")
+    if isinstance(data, Iterable):
+        return Arrays(data, text="arrays of the caller")
+    raise InvalidArgumentError(
+        "calibration data: expected the name or path of a dataset, a dict of arrays, or an "
+        f"iterable of such dicts, got {type(data).__name__}"
+    )
+
+
+@dataclass(frozen=True)
+class NamedDataset:
+    """A dataset that `qaickit.datasets.load_dataset` knows by name or finds at a path."""
+
+    name: str
+
+    @property
+    def text(self) -> str:
+        return f"dataset '{self.name}'"
+
+    @property
+    def random(self) -> bool:
+        return self.name == "random"
+
+    def digest(self) -> str:
+        path = Path(self.name)
+        files = sorted(path.glob("*.npy")) if path.is_dir() else [path] if path.is_file() else []
+        return _digest_of(["dataset", path.name], files)
+
+    def entries(self, inputs: Sequence[ModelInput]) -> Iterator[Entry]:
+        batch = batch_of(inputs)
+        specs = [(i.name, i.dtype, i.dims if batch is None else i.dims[1:]) for i in inputs]
+        dataset = load_dataset(self.name, specs)
+        step = batch or 1
+        for start in range(0, len(dataset), step):
+            part = {name: array[start : start + step] for name, array in dataset.inputs.items()}
+            if batch is None:
+                part = {name: array[0] for name, array in part.items()}
+            yield Entry(f"{self.text}, sample {start}", part)
+
+
+@dataclass(frozen=True)
+class RandomNoise:
+    """Seeded noise, as the vendor's compiler profiles when it is given no data.
+
+    Floats are uniform in 0..1 or of a normal distribution ("gaussian"), integers 0 or 1 (see
+    `load_dataset`).
+    """
+
+    distribution: str = "uniform"
+    samples: int = DEFAULT_RANDOM_SAMPLES
+
+    @property
+    def text(self) -> str:
+        return f"random values, {self.distribution}"
+
+    @property
+    def random(self) -> bool:
+        return True
+
+    def digest(self) -> str:
+        return _digest_of(["random", self.distribution, self.samples], [])
+
+    def entries(self, inputs: Sequence[ModelInput]) -> Iterator[Entry]:
+        generator = np.random.default_rng(0)
+        batch = batch_of(inputs) or 1
+        specs = [(i.name, i.dtype, i.dims) for i in inputs]
+        for index in range(-(-self.samples // batch)):
+            part = load_dataset("random", specs, count=1, seed=index).inputs
+            arrays = {i.name: part[i.name][0] for i in inputs}
+            if self.distribution == "gaussian":
+                for i in inputs:
+                    if i.dtype.kind == "f":
+                        arrays[i.name] = generator.standard_normal(i.dims).astype(i.dtype)
+            yield Entry(f"{self.text}, batch {index}", arrays)
+
+
+class Arrays:
+    """Arrays of the caller: an iterable of dicts of one or several samples for each input."""
+
+    def __init__(
+        self, items: Iterable[Mapping[str, Array]], *, text: str, random: bool = False
+    ) -> None:
+        self._items = items
+        self.text = text
+        self.random = random
+
+    def digest(self) -> str:
+        if iter(self._items) is self._items:
+            raise InvalidArgumentError(
+                "calibration data: an iterator can be read only once, and the cache of compiled "
+                "models needs its content first; pass a list, or give output_dir"
+            )
+        state = hashlib.sha256(b"arrays")
+        for item in self._items:
+            for name in sorted(item):
+                array = np.ascontiguousarray(item[name])
+                state.update(json.dumps([name, str(array.dtype), array.shape]).encode())
+                state.update(array.data)
+        return state.hexdigest()
+
+    def entries(self, inputs: Sequence[ModelInput]) -> Iterator[Entry]:
+        for index, item in enumerate(self._items):
+            if not isinstance(item, Mapping):
+                raise InvalidArgumentError(
+                    f"calibration data, item {index}: expected a dict of arrays by input name, "
+                    f"got {type(item).__name__}"
+                )
+            yield Entry(f"calibration data, item {index}", item)
+
+
+@dataclass(frozen=True)
+class RawFileList:
+    """A text file that names raw files, as the vendor's `-input-list-file`.
+
+    One inference a line: the files of all inputs, in the model's order, with commas between them. A
+    file holds the values of its input in C order, little-endian, without a header: one or several
+    samples. A relative path counts from the directory of the list, or where there is no such file
+    from the working directory. Empty lines do not count.
+    """
+
+    path: str
+
+    @property
+    def text(self) -> str:
+        return f"raw files of '{self.path}'"
+
+    @property
+    def random(self) -> bool:
+        return False
+
+    def digest(self) -> str:
+        return _digest_of(["raw files"], [file for _, files in self._lines() for file in files])
+
+    def entries(self, inputs: Sequence[ModelInput]) -> Iterator[Entry]:
+        for where, files in self._lines():
+            if len(files) != len(inputs):
+                names = ", ".join(repr(i.name) for i in inputs)
+                raise InvalidArgumentError(
+                    f"{where}: expected {len(inputs)} files, for {names}, with commas between, "
+                    f"got {len(files)}"
+                )
+            batched = batch_of(inputs) is not None
+            pairs = zip(inputs, files, strict=True)
+            yield Entry(where, {i.name: _read_raw(where, i, file, batched) for i, file in pairs})
+
+    def _lines(self) -> Iterator[tuple[str, list[Path]]]:
+        data = read_file(self.path, "the list of input files")
+        try:
+            lines = data.decode().splitlines()
+        except UnicodeDecodeError as error:
+            raise DataLossError(
+                f"'{self.path}': expected a text file that names raw files, got binary data"
+            ) from error
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                files = [self._locate(part.strip()) for part in line.split(",")]
+                yield f"'{self.path}', line {number}", files
+
+    def _locate(self, name: str) -> Path:
+        beside = Path(self.path).parent / name
+        return beside if beside.exists() or not Path(name).exists() else Path(name)
+
+
+def batch_of(inputs: Sequence[ModelInput]) -> int | None:
+    """The first dim that all inputs share, which then counts samples; None where they do not."""
+    first = {i.dims[0] if i.dims else None for i in inputs}
+    return first.pop() if len(first) == 1 else None
+
+
+def feeds(source: Source, inputs: Sequence[ModelInput]) -> Iterator[tuple[str, Feed, int]]:
+    """The samples as whole inputs of the model: (what they are, arrays by name, how many samples).
+
+    Samples are put together to the model's batch size; the last batch is filled with the first
+    samples. Each array is C-contiguous and has exactly the dims and dtype of its input.
+
+    Errors: InvalidArgumentError (names, dtypes, shapes, NaN or infinity, no samples at all) and
+    those of the source; each names the sample and the input.
+    """
+    batch = batch_of(inputs)
+    pending: list[Feed] = []
+    held = total = 0
+    where = ""
+    first: Feed | None = None
+    for entry in source.entries(inputs):
+        count = _checked(entry, inputs, batch)
+        total += count
+        where = where or entry.where
+        if batch is None or (count == batch and not pending):
+            first = first or _plain(entry.arrays, inputs)
+            yield entry.where, _plain(entry.arrays, inputs), count
+            where = ""
+            continue
+        pending.append(_plain(entry.arrays, inputs))
+        held += count
+        while held >= batch:
+            joined = _joined(pending)
+            feed = {name: np.ascontiguousarray(a[:batch]) for name, a in joined.items()}
+            first = first or feed
+            yield where, feed, batch
+            held -= batch
+            pending = [{name: a[batch:] for name, a in joined.items()}] if held else []
+            where = entry.where if held else ""
+    if total == 0:
+        raise InvalidArgumentError(f"{source.text}: expected at least one sample, got none")
+    if held and batch is not None:
+        joined = _joined(pending)
+        fill = first or joined
+        rows = np.arange(batch - held)
+        feed = {n: np.concatenate([a, fill[n][rows % len(fill[n])]]) for n, a in joined.items()}
+        yield where, feed, held
+
+
+def _plain(arrays: Mapping[str, Array], inputs: Sequence[ModelInput]) -> Feed:
+    return {i.name: np.ascontiguousarray(arrays[i.name]) for i in inputs}
+
+
+def _joined(parts: list[Feed]) -> Feed:
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _checked(entry: Entry, inputs: Sequence[ModelInput], batch: int | None) -> int:
+    """The number of samples of an entry that fits the inputs."""
+    unknown = sorted(set(entry.arrays) - {i.name for i in inputs})
+    missing = [i.name for i in inputs if i.name not in entry.arrays]
+    if unknown or missing:
+        raise InvalidArgumentError(
+            f"{entry.where}: expected arrays {[i.name for i in inputs]}, got "
+            f"{sorted(entry.arrays)}; missing {missing}, unknown {unknown}"
+        )
+    counts = {i.name: _check_array(entry, i, batch) for i in inputs}
+    if len(set(counts.values())) != 1:
+        raise InvalidArgumentError(
+            f"{entry.where}: expected equally many samples for all inputs, got {counts}"
+        )
+    return next(iter(counts.values()))
+
+
+def _check_array(entry: Entry, model_input: ModelInput, batch: int | None) -> int:
+    name, dtype, dims = model_input
+    array = entry.arrays[name]
+    if not isinstance(array, np.ndarray):
+        raise InvalidArgumentError(
+            f"{entry.where}: input '{name}': expected a numpy array, got {type(array).__name__}"
+        )
+    fits = array.shape == dims
+    if batch is not None:
+        fits = array.ndim == len(dims) and array.shape[1:] == dims[1:] and len(array) > 0
+    if array.dtype != dtype or not fits:
+        wanted = list(dims) if batch is None else ["samples", *dims[1:]]
+        raise InvalidArgumentError(
+            f"{entry.where}: input '{name}': expected {dtype} [{', '.join(map(str, wanted))}], "
+            f"got {array.dtype} {list(array.shape)}; cast or reshape it"
+        )
+    if dtype.kind == "f" and not np.isfinite(array).all():
+        nans = int(np.isnan(array).sum())
+        raise InvalidArgumentError(
+            f"{entry.where}: input '{name}': expected finite values, got {nans} NaN and "
+            f"{int((~np.isfinite(array)).sum()) - nans} infinite ones of {array.size}"
+        )
+    return 1 if batch is None else len(array)
+
+
+def _read_raw(where: str, model_input: ModelInput, file: Path, batched: bool) -> Array:
+    name, dtype, dims = model_input
+    sample = dims[1:] if batched else dims
+    bytes_each = int(np.prod(sample, dtype=np.int64)) * dtype.itemsize
+    try:
+        size = file.stat().st_size
+        if size == 0 or size % bytes_each or (not batched and size != bytes_each):
+            multiple = "a multiple of " if batched else ""
+            raise InvalidArgumentError(
+                f"{where}: '{file}' for input '{name}': expected {multiple}{bytes_each} bytes "
+                f"({dtype} {list(sample)}), got {size}"
+            )
+        values = np.fromfile(file, dtype.newbyteorder("<"))
+    except OSError as error:
+        raise error_from_os(
+            error, f"{where}: cannot read '{file}' for input '{name}'"
+        ) from error
+    return values.astype(dtype, copy=False).reshape((-1, *sample) if batched else sample)
+
+
+def _digest_of(header: list[Any], files: Iterable[Path]) -> str:
+    state = hashlib.sha256(json.dumps(header).encode())
+    for path in files:
+        try:
+            with open(path, "rb") as file:
+                while piece := file.read(_HASH_PIECE):
+                    state.update(piece)
+        except OSError as error:
+            raise error_from_os(error, f"cannot read the calibration data '{path}'") from error
+        state.update(b"\0")
+    return state.hexdigest()
