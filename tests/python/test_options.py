@@ -164,8 +164,11 @@ def test_unknown_argument_without_a_neighbour() -> None:
 
 @pytest.mark.parametrize(("one", "other"), CONTRADICTIONS)
 def test_contradictions(one: str, other: str) -> None:
-    defaults = {option.name: option.default for option in OPTIONS}
-    values = {name: True if defaults[name] is False else "file" for name in (one, other)}
+    rows = {option.name: option for option in OPTIONS}
+    values = {
+        name: True if rows[name].default is False else (*rows[name].choices, "file")[0]
+        for name in (one, other)
+    }
     with pytest.raises(InvalidArgumentError, match="exclude each other"):
         resolve(values)
 
@@ -264,10 +267,6 @@ def test_missing_yaml() -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        {"convert_to_quantize": True},
-        {"load_profile": "p.yaml"},
-        {"dump_profile": "p.yaml"},
-        {"external_quantization_file": "q.yaml"},
         {"custom_io_list_file": "io.yaml"},
         {"dynamic_shape_input": ["x"]},
     ],

@@ -255,9 +255,9 @@ def test_yaml_file_serves_onnx_and_qpc(linear_onnx: Path, tmp_path: Path, x: Arr
 def test_unknown_option_and_refused_options(linear_onnx: Path, linear_qpc: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="did you mean 'num_activations'"):
         qaic.Session(linear_qpc, num_activation=2)
-    with pytest.raises(UnsupportedError, match="convert_to_quantize"):
-        qaic.Session(linear_onnx, onnx_define_symbol={"batch": 1}, convert_to_quantize=True)
-    qaic.Session(linear_qpc, convert_to_quantize=True)  # no effect on a QPC
+    with pytest.raises(UnsupportedError, match="dynamic_shape_input"):
+        qaic.Session(linear_onnx, onnx_define_symbol={"batch": 1}, dynamic_shape_input=["x"])
+    qaic.Session(linear_qpc, dynamic_shape_input=["x"])  # no effect on a QPC
     with pytest.raises(UnsupportedError, match="enable_metrics"):
         qaic.Session(linear_qpc, enable_metrics=True)
     with pytest.raises(InvalidArgumentError, match="exclude each other"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qaickit import options as option_table
 from qaickit._files import read_file
 from qaickit.compiler.calibration.choose import source_for
-from qaickit.compiler.calibration.data import Source as CalibrationData
+from qaickit.compiler.calibration.data import Source
 from qaickit.options import Options, resolve
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ class CompileSettings:
     """
 
     options: Options = field(default_factory=lambda: resolve({}))
-    calibration: CalibrationData | None = None
+    calibration: Source | None = None
 
     @staticmethod
-    def of(calibration: CalibrationData | None = None, **options: Any) -> CompileSettings:
+    def of(calibration: Source | None = None, **options: Any) -> CompileSettings:
         """From keyword arguments, as a session takes them. Errors: see `options.resolve`."""
         return CompileSettings(resolve(options), calibration)
 
@@ -54,7 +54,7 @@ class CompileSettings:
         }
 
     @cached_property
-    def data(self) -> CalibrationData | None:
+    def data(self) -> Source | None:
         """The data to calibrate with; None when no option asks for a profile of it.
 
         Errors: see `calibration.data.open_data`.

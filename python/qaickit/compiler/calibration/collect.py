@@ -1,4 +1,4 @@
-"""The data pass: runs a model on calibration data and makes a histogram of each tensor asked for."""
+"""The data pass: runs a model on calibration data and makes histograms of its tensors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def collect(
     threads: int | None = None,
     console: Console | None = None,
 ) -> Collected:
-    """Runs `model`, whose shapes are fixed, on all of `source`; one histogram per name in `tensors`.
+    """Runs `model`, of fixed shapes, on all of `source`; one histogram per name in `tensors`.
 
     `tensors` are float32 inputs of the model or results of its nodes. `bins`: see
     `histogram.exponent_for`. `threads`: for the model and for counting (default: all that this

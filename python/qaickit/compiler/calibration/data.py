@@ -294,7 +294,7 @@ def feeds(source: Source, inputs: Sequence[ModelInput]) -> Iterator[tuple[str, F
 
 
 def _plain(arrays: Mapping[str, Array], inputs: Sequence[ModelInput]) -> Feed:
-    return {i.name: np.ascontiguousarray(arrays[i.name]) for i in inputs}
+    return {i.name: np.asarray(arrays[i.name], order="C") for i in inputs}
 
 
 def _joined(parts: list[Feed]) -> Feed:
@@ -359,9 +359,7 @@ def _read_raw(where: str, model_input: ModelInput, file: Path, batched: bool) ->
             )
         values = np.fromfile(file, dtype.newbyteorder("<"))
     except OSError as error:
-        raise error_from_os(
-            error, f"{where}: cannot read '{file}' for input '{name}'"
-        ) from error
+        raise error_from_os(error, f"{where}: cannot read '{file}' for input '{name}'") from error
     return values.astype(dtype, copy=False).reshape((-1, *sample) if batched else sample)
 
 

@@ -54,12 +54,14 @@ class Histogram:
     @property
     def edges(self) -> Floats:
         """Edges of the bins, float64 [bins + 1]."""
-        return (self.first + np.arange(len(self.counts) + 1)) * self.width
+        edges: Floats = (self.first + np.arange(len(self.counts) + 1.0)) * np.float64(self.width)
+        return edges
 
     @property
     def centres(self) -> Floats:
         """Middles of the bins, float64 [bins]."""
-        return (self.first + np.arange(len(self.counts)) + 0.5) * self.width
+        centres: Floats = (self.first + np.arange(len(self.counts)) + 0.5) * np.float64(self.width)
+        return centres
 
     def magnitudes(self) -> Counts:
         """Counts by |value|, int64 [bins]: entry i for `[i, i + 1)` times the width.
@@ -136,8 +138,15 @@ def of_values(values: npt.NDArray[np.float32], bins: int) -> Histogram:
     scaled = np.empty(min(_PIECE, flat.size), np.float32)
     for start in range(0, flat.size, _PIECE):
         piece = flat[start : start + _PIECE]
-        # A power of two and small integers: every step is exact in float32.
-        out = np.floor(np.multiply(piece, scale, out=scaled[: piece.size]), out=scaled[: piece.size])
+        # A power of two and small integers: every step is exact in float32, but for a negative
+        # value so near zero that its product is none.
+        out = np.floor(
+            np.multiply(piece, scale, out=scaled[: piece.size]), out=scaled[: piece.size]
+        )
+        if low < 0:
+            lost = (out == 0) & (piece < 0)
+            if lost.any():
+                out[lost] = -1
         out -= np.float32(first)
         counts += np.bincount(out.astype(np.intp), minlength=size)
     return Histogram(counts, first, exponent, low, high)

@@ -193,10 +193,7 @@ def candidates(histogram: Histogram, grid: Grid) -> list[Range]:
         reach = max(-full_low, full_high)
         bins = math.ceil(reach / histogram.width)
         ends = [reach, *(i * histogram.width for i in range(bins - 1, 0, -1))]
-        return [
-            (-end if full_low < 0 else 0.0, end if full_high > 0 else 0.0)
-            for end in ends
-        ]
+        return [(-end if full_low < 0 else 0.0, end if full_high > 0 else 0.0) for end in ends]
     return [
         (full_low * i / _SHRINK_STEPS, full_high * i / _SHRINK_STEPS)
         for i in range(_SHRINK_STEPS, 0, -1)

@@ -19,7 +19,6 @@ method: that is how a range is set by hand, and what profiles from elsewhere hol
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import secrets
@@ -38,6 +37,7 @@ from qaickit.errors import DataLossError, InvalidArgumentError
 FORMAT = "qaickit-profile-1"
 _HISTOGRAM_KEYS = ("exponent", "first", "counts")
 _MAX_BINS = 1 << 16
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 _EXPONENTS = range(-200, 200)
 _COUNT = re.compile(r"(0x)?([0-9]{1,18})")
 
@@ -146,15 +146,14 @@ class _Reader:
         return value
 
     def number(self, entry: Mapping[Any, Any], key: str, where: str) -> float:
-        value = entry.get(key)
+        value: Any = entry.get(key)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or abs(value) > 3.5e38 or not math.isfinite(value):
+        # What float32 holds; a greater int would not even be a float.
+        if not is_number or not abs(value) <= _FLOAT32_MAX:
             raise self._error(f"{where}, '{key}'", "expected a finite number", repr(value))
         return float(value)
 
-    def integer(
-        self, entry: Mapping[Any, Any], key: str, where: str, low: int, high: int
-    ) -> int:
+    def integer(self, entry: Mapping[Any, Any], key: str, where: str, low: int, high: int) -> int:
         value = entry.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             expected = f"expected an integer from {low} to {high}"

@@ -94,8 +94,8 @@ def _read(option: str, job: Job) -> list[str]:
     digest = job.source.content_digest()
     if profile.model and profile.model != digest:
         raise InvalidArgumentError(
-            f"option '{option}': '{path}' is the profile of another model: it says {profile.model}, "
-            f"this model is {digest}; make one of this model with dump_profile"
+            f"option '{option}': '{path}' is the profile of another model: it says "
+            f"{profile.model}, this model is {digest}; make one of this model with dump_profile"
         )
     job.outcome.profile = profile
     return [f"{len(profile.tensors)} tensors from '{path}'"]
@@ -152,5 +152,3 @@ def _refuse_old_opset(model: onnx.ModelProto) -> None:
             f"its opset is {opset}, quantising takes {_LEAST_OPSET} or later; convert it with onnx."
             f"version_converter.convert_version(model, {_LEAST_OPSET})"
         )
-
-

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import onnx
 
 from qaickit.compiler.calibration.histogram import Histogram
-from qaickit.compiler.calibration.methods import Grid, Method, Range, min_max, with_zero
+from qaickit.compiler.calibration.methods import Grid, Method, Range, with_zero
 from qaickit.compiler.calibration.profile import FixedRange
 from qaickit.compiler.quantise import emit, schema
 from qaickit.compiler.quantise.emit import Rules
@@ -48,9 +48,7 @@ def plan_for(model: onnx.ModelProto, keep: Keep) -> Plan:
     return make_plan(Graph.of(model), keep)
 
 
-def quantise(
-    model: onnx.ModelProto, profile: Tensors, settings: Settings, keep: Keep
-) -> Quantised:
+def quantise(model: onnx.ModelProto, profile: Tensors, settings: Settings, keep: Keep) -> Quantised:
     """Changes `model`, whose shapes are fixed and whose opset is 13 or later, in place.
 
     Nodes of whose tensors the profile says nothing stay as they are.
@@ -58,8 +56,7 @@ def quantise(
     graph = Graph.of(model)
     plan, unknown = _plan_within(graph, keep, profile)
     scales = {
-        name: _scale(profile[name], settings.activations, settings.method)
-        for name in plan.tensors
+        name: _scale(profile[name], settings.activations, settings.method) for name in plan.tensors
     }
     before = Counter(node.op_type for node in model.graph.node)
     emitted = emit.emit(graph, plan, scales, settings.rules)
@@ -68,24 +65,26 @@ def quantise(
     return Quantised(layers, (*notes, *emitted.notes))
 
 
-def _plan_within(
-    graph: Graph, keep: Keep, profile: Tensors
-) -> tuple[Plan, dict[str, None]]:
+def _plan_within(graph: Graph, keep: Keep, profile: Tensors) -> tuple[Plan, dict[str, None]]:
     """The plan without nodes that need a tensor that is not in the profile, and those tensors."""
     left: set[str] = set()
     unknown: dict[str, None] = {}
+
+    def stays(node: onnx.NodeProto) -> bool:
+        return keep(node) or node.output[0] in left
+
     while True:
-        plan = make_plan(graph, lambda node: keep(node) or node.output[0] in left)
+        plan = make_plan(graph, stays)
         missing = [name for name in plan.tensors if name not in profile]
         if not missing:
             return plan, unknown
         unknown.update(dict.fromkeys(missing))
-        left |= {
+        left.update(
             node.output[0]
             for step in plan.steps
             if not {*step.data, step.result}.isdisjoint(missing)
             for node in (step.node, *step.clamps)
-        }
+        )
 
 
 def _scale(seen: Histogram | FixedRange, activations: str, method: Method) -> ActivationScale:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,9 +58,7 @@ class Emitted:
     notes: list[str] = field(default_factory=list)
 
 
-def emit(
-    graph: Graph, plan: Plan, scales: Mapping[str, ActivationScale], rules: Rules
-) -> Emitted:
+def emit(graph: Graph, plan: Plan, scales: Mapping[str, ActivationScale], rules: Rules) -> Emitted:
     """Changes the graph's model in place. `scales`: for each of `plan.tensors`."""
     return _Emitter(graph, plan, scales, rules).run()
 
@@ -190,9 +189,7 @@ class _Emitter:
                     f"{name}: symmetric by channel, since kernels have one zero for all channels"
                 )
             zeros = np.full(quantised.scales.shape, quantised.zero, np.int8)
-            self._made[key] = self._integers(
-                name, quantised.values, quantised.scales, zeros, axis
-            )
+            self._made[key] = self._integers(name, quantised.values, quantised.scales, zeros, axis)
         return self._made[key]
 
     def _axis(self, node: onnx.NodeProto, rank: int) -> int | None:
@@ -217,9 +214,7 @@ class _Emitter:
             rounded = schema.quantise_constant(real.astype(np.float32), schema.SYMMETRIC, None)
             real = rounded.dequantised()
         weights = self._emitted.weights[step.node.output[0]].quantised
-        scales = (
-            np.float32(self._scales[step.data[0]].scale) * weights.scales.astype(np.float32)
-        )
+        scales = np.float32(self._scales[step.data[0]].scale) * weights.scales.astype(np.float32)
         integers = np.rint(real / scales.astype(np.float64))
         if np.abs(integers).max(initial=0) > _INT32_MAX:
             self._emitted.notes.append(
@@ -294,7 +289,7 @@ class _Emitter:
         self._taken.add(name)
         return name
 
-    def _add(self, op: str, inputs: list[str], output: str, **attributes: int) -> None:
+    def _add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> None:
         name = self._fresh(f"{output}.{op}")
         self._nodes.append(helper.make_node(op, inputs, [output], name=name, **attributes))
 
@@ -314,11 +309,11 @@ def _weights_input(step: Step) -> str | None:
     """The name of the constant that an anchor multiplies with."""
     if step.role is not Role.ANCHOR or step.node.input[1] in step.data:
         return None
-    return step.node.input[1]
+    return str(step.node.input[1])
 
 
 def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:
-    found = [a.i for a in node.attribute if a.name == name]
+    found = [int(a.i) for a in node.attribute if a.name == name]
     return found[0] if found else default
 
 

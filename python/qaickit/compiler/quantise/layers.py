@@ -20,8 +20,8 @@ class Layer:
     """One node in integers.
 
     `node`: its first output; `result`: the tensor it gives once clamps are folded in. `low`,
-    `high`, `scale`, `zero`: how the result is held, as int8 or uint8 in the host's uint8; None where
-    it stays in floating point. `clipped`: share of the calibration values beyond the range.
+    `high`, `scale`, `zero`: how the result is held, in the host's uint8; None where it stays in
+    floating point. `clipped`: share of the calibration values beyond the range.
     `result_sqnr`, `weights_sqnr`: signal to quantisation noise in dB, infinite for no noise at all;
     None where there is nothing to tell it from. That of the result is an estimate from the
     histogram's bins, and holds for this tensor alone: noise of layers before is not in it.

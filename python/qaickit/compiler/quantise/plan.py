@@ -117,9 +117,7 @@ class Plan:
         return [name for name in names if name not in same]
 
 
-def make_plan(
-    graph: Graph, keep: Callable[[onnx.NodeProto], bool] = lambda node: False
-) -> Plan:
+def make_plan(graph: Graph, keep: Callable[[onnx.NodeProto], bool] = lambda node: False) -> Plan:
     """The plan for a graph; nodes for which `keep` is true stay as they are."""
     able = [node for node in graph.model.graph.node if _able(node, graph)]
     kept: dict[str, int] = {}
@@ -145,9 +143,7 @@ def _able(node: onnx.NodeProto, graph: Graph) -> bool:
     return is_float and (check is None or check(node, graph))
 
 
-def _belongs(
-    node: onnx.NodeProto, chosen: Mapping[str, onnx.NodeProto], graph: Graph
-) -> bool:
+def _belongs(node: onnx.NodeProto, chosen: Mapping[str, onnx.NodeProto], graph: Graph) -> bool:
     """True where the node's neighbours make it worth computing with integers."""
     if ROLES[node.op_type] is Role.ANCHOR:
         return True
@@ -220,9 +216,7 @@ def _float_constant(name: str, graph: Graph) -> bool:
 def _has_weights(node: onnx.NodeProto, graph: Graph) -> bool:
     """The weights are float constants, and so is the bias, if there is one."""
     bias = node.input[2] if len(node.input) > 2 else ""
-    return _float_constant(node.input[1], graph) and (
-        not bias or _float_constant(bias, graph)
-    )
+    return _float_constant(node.input[1], graph) and (not bias or _float_constant(bias, graph))
 
 
 def _plain_gemm(node: onnx.NodeProto, graph: Graph) -> bool:
