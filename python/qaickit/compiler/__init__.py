@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from qaickit._core import Qpc
 from qaickit._files import QPC_FILE_NAME
 from qaickit.compiler.cache import cached_qpc_path, explain_cache_errors
-from qaickit.compiler.calibration.data import Source, open_data
-from qaickit.compiler.job import CompileSettings, Job
+from qaickit.compiler.job import CalibrationData, CompileSettings, Job
 from qaickit.compiler.report import CompileReport, PassReport
 from qaickit.compiler.source import OnnxSource
 from qaickit.errors import DataLossError, NotFoundError
@@ -25,15 +24,14 @@ if TYPE_CHECKING:
     from qaickit.compiler.pipeline import Built
 
 __all__ = [
+    "CalibrationData",
     "CompileReport",
     "CompileSettings",
     "PassReport",
-    "Source",
     "compile_for",
     "compile_onnx",
     "compile_to",
     "ensure_qpc",
-    "open_data",
 ]
 
 
@@ -41,7 +39,7 @@ def compile_onnx(
     model_path: str | os.PathLike[str],
     qpc_path: str | os.PathLike[str],
     *,
-    calibration: Source | None = None,
+    calibration: CalibrationData | None = None,
     **options: Any,
 ) -> CompileReport:
     """Compiles an ONNX model to a QPC with the host half.

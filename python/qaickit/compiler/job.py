@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from qaickit.compiler.quantise import Layer
     from qaickit.compiler.source import OnnxSource
 
+CalibrationData = Source
+
 
 @dataclass(frozen=True)
 class CompileSettings:
@@ -29,10 +31,10 @@ class CompileSettings:
     """
 
     options: Options = field(default_factory=lambda: resolve({}))
-    calibration: Source | None = None
+    calibration: CalibrationData | None = None
 
     @staticmethod
-    def of(calibration: Source | None = None, **options: Any) -> CompileSettings:
+    def of(calibration: CalibrationData | None = None, **options: Any) -> CompileSettings:
         """From keyword arguments, as a session takes them. Errors: see `options.resolve`."""
         return CompileSettings(resolve(options), calibration)
 
@@ -54,7 +56,7 @@ class CompileSettings:
         }
 
     @cached_property
-    def data(self) -> Source | None:
+    def data(self) -> CalibrationData | None:
         """The data to calibrate with; None when no option asks for a profile of it.
 
         Errors: see `calibration.data.open_data`.
