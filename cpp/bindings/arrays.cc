@@ -20,11 +20,18 @@ std::string shape_of(const py::array& array) {
   return dims_to_string(dims);
 }
 
+size_t bytes_of(const py::detail::PyArray_Proxy* array, size_t element_bytes) {
+  size_t bytes = element_bytes;
+  for (int i = 0; i < array->nd; ++i) bytes *= static_cast<size_t>(array->dimensions[i]);
+  return bytes;
+}
+
 std::string text(py::handle object) { return py::str(object); }
 
 }  // namespace
 
-ArrayBinder::ArrayBinder(const std::vector<TensorSpec>& specs) {
+ArrayBinder::ArrayBinder(const std::vector<TensorSpec>& specs, bool any_dims)
+    : any_dims_(any_dims) {
   for (const TensorSpec& spec : specs) {
     if (spec.dtype == DType::kBFloat16) {
       raise_if_error(Status(Code::kUnsupported,
@@ -51,11 +58,14 @@ ConstBuffer ArrayBinder::borrow_one(const Tensor& tensor, PyObject* object) cons
   const auto& dims = tensor.dims;
   const bool same_dtype = array->descr == tensor.dtype.ptr() ||
                           npy_api::get().PyArray_EquivTypes_(array->descr, tensor.dtype.ptr());
-  const bool same_shape = static_cast<size_t>(array->nd) == dims.size() &&
-                          std::equal(dims.begin(), dims.end(), array->dimensions);
+  const bool same_shape = any_dims_ || (static_cast<size_t>(array->nd) == dims.size() &&
+                                        std::equal(dims.begin(), dims.end(), array->dimensions));
   const bool contiguous = (array->flags & npy_api::NPY_ARRAY_C_CONTIGUOUS_) != 0 &&
                           (array->flags & npy_api::NPY_ARRAY_ALIGNED_) != 0;
-  if (same_dtype && same_shape && contiguous) return {array->data, tensor.bytes};
+  if (same_dtype && same_shape && contiguous) {
+    return {array->data,
+            any_dims_ ? bytes_of(array, dtype_bytes(tensor.spec->dtype)) : tensor.bytes};
+  }
 
   const auto as_array = py::reinterpret_borrow<py::array>(object);
   const std::string expected =
@@ -114,20 +124,36 @@ void ArrayBinder::refuse_names(py::handle mapping) const {
 
 py::dict ArrayBinder::make(MutableBuffer* buffers) const {
   py::dict outputs;
-  const auto& api = npy_api::get();
   for (size_t i = 0; i < tensors_.size(); ++i) {
-    const Tensor& tensor = tensors_[i];
-    // NewFromDescr takes the reference to the dtype over.
-    PyObject* array = api.PyArray_NewFromDescr_(api.PyArray_Type_, tensor.dtype.inc_ref().ptr(),
-                                                static_cast<int>(tensor.dims.size()),
-                                                tensor.dims.data(), nullptr, nullptr, 0, nullptr);
-    if (!array) throw py::error_already_set();
-    buffers[i] = {array_proxy(array)->data, tensor.bytes};
-    const int failed = PyDict_SetItem(outputs.ptr(), tensor.name.ptr(), array);
-    Py_DECREF(array);
-    if (failed != 0) throw py::error_already_set();
+    buffers[i] = {make_one(tensors_[i], tensors_[i].dims, outputs), tensors_[i].bytes};
   }
   return outputs;
+}
+
+py::dict ArrayBinder::make(std::span<const std::vector<int64_t>> dims,
+                           MutableBuffer* buffers) const {
+  py::dict outputs;
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    size_t bytes = dtype_bytes(tensors_[i].spec->dtype);
+    for (const int64_t dim : dims[i]) bytes *= static_cast<size_t>(dim);
+    buffers[i] = {make_one(tensors_[i], {dims[i].begin(), dims[i].end()}, outputs), bytes};
+  }
+  return outputs;
+}
+
+void* ArrayBinder::make_one(const Tensor& tensor, std::span<const py::ssize_t> dims,
+                            const py::dict& outputs) {
+  const auto& api = npy_api::get();
+  // NewFromDescr takes the reference to the dtype over.
+  PyObject* array = api.PyArray_NewFromDescr_(api.PyArray_Type_, tensor.dtype.inc_ref().ptr(),
+                                              static_cast<int>(dims.size()), dims.data(), nullptr,
+                                              nullptr, 0, nullptr);
+  if (!array) throw py::error_already_set();
+  void* const data = array_proxy(array)->data;
+  const int failed = PyDict_SetItem(outputs.ptr(), tensor.name.ptr(), array);
+  Py_DECREF(array);
+  if (failed != 0) throw py::error_already_set();
+  return data;
 }
 
 }  // namespace qaickit::py_

@@ -3,6 +3,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,8 @@ namespace py = pybind11;
 // prepared once.
 class ArrayBinder {
  public:
-  explicit ArrayBinder(const std::vector<TensorSpec>& specs);
+  // `any_dims`: borrow() takes arrays of whatever dims, for the caller to look up.
+  explicit ArrayBinder(const std::vector<TensorSpec>& specs, bool any_dims = false);
 
   // Reads name -> array, in binding order, without a copy. `owners` keeps the arrays alive,
   // whatever another thread does to the dict meanwhile. Raises InvalidArgumentError with the name,
@@ -25,6 +27,8 @@ class ArrayBinder {
   void borrow(py::handle mapping, ConstBuffer* buffers, py::object* owners) const;
   // New, uninitialised arrays for all specs, as a dict by name.
   py::dict make(MutableBuffer* buffers) const;
+  // The same with these dims, one for each spec.
+  py::dict make(std::span<const std::vector<int64_t>> dims, MutableBuffer* buffers) const;
   size_t size() const noexcept { return tensors_.size(); }
 
  private:
@@ -37,7 +41,11 @@ class ArrayBinder {
   };
   ConstBuffer borrow_one(const Tensor& tensor, PyObject* array) const;
   [[noreturn]] void refuse_names(py::handle mapping) const;
+  // Puts a new array into `outputs`, and returns where its data are.
+  static void* make_one(const Tensor& tensor, std::span<const py::ssize_t> dims,
+                        const py::dict& outputs);
 
+  const bool any_dims_;
   std::vector<Tensor> tensors_;
 };
 

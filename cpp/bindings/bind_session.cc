@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <mutex>
@@ -27,6 +28,15 @@ class FewOrMany {
   std::vector<T> many_;
 };
 
+std::vector<std::span<const int64_t>> dims_of(std::span<const py::object> arrays) {
+  std::vector<std::span<const int64_t>> dims;
+  for (const py::object& array : arrays) {
+    const auto* proxy = py::detail::array_proxy(array.ptr());
+    dims.emplace_back(proxy->dimensions, static_cast<size_t>(proxy->nd));
+  }
+  return dims;
+}
+
 }  // namespace
 
 PySession::PySession(std::shared_ptr<const Qpc> qpc, const SessionOptions& options)
@@ -36,8 +46,11 @@ PySession::PySession(std::shared_ptr<const Qpc> qpc, const SessionOptions& optio
     return Session::open(std::move(qpc), options);
   }();
   session_ = value_or_raise(std::move(session));
-  inputs_.emplace(session_->program().inputs);
-  outputs_.emplace(session_->program().outputs);
+  const ProgramSpec& program = session_->program();
+  any_shape_ =
+      !program.allowed_shapes.empty() || std::ranges::any_of(program.inputs, &TensorSpec::partial);
+  inputs_.emplace(program.inputs, any_shape_);
+  outputs_.emplace(program.outputs);
 }
 
 PySession::~PySession() {
@@ -46,6 +59,7 @@ PySession::~PySession() {
 }
 
 py::dict PySession::run(const py::handle& inputs) {
+  if (any_shape_) return run_any_shape(inputs);
   FewOrMany<ConstBuffer> in(inputs_->size());
   FewOrMany<py::object> owners(inputs_->size());
   FewOrMany<MutableBuffer> out(outputs_->size());
@@ -60,17 +74,40 @@ py::dict PySession::run(const py::handle& inputs) {
   return outputs;
 }
 
+py::dict PySession::run_any_shape(const py::handle& inputs) {
+  const ProgramSpec& program = session_->program();
+  std::vector<ConstBuffer> in(inputs_->size());
+  std::vector<py::object> owners(inputs_->size());
+  inputs_->borrow(inputs, in.data(), owners.data());
+  const RunShape shape = value_or_raise(match_shapes(program, dims_of(owners)));
+  std::vector<std::vector<int64_t>> dims;
+  for (size_t o = 0; o < program.outputs.size(); ++o) {
+    dims.push_back(run_dims(program, shape, program.inputs.size() + o));
+  }
+  std::vector<MutableBuffer> out(program.outputs.size());
+  py::dict outputs = outputs_->make(dims, out.data());
+  Status status;
+  {
+    const py::gil_scoped_release released;
+    status = session_->run(in, out, shape);
+  }
+  raise_if_error(status);
+  return outputs;
+}
+
 py::tuple PySession::benchmark(uint64_t inferences, double seconds, const py::object& inputs) {
   std::vector<ConstBuffer> buffers;
   std::vector<py::object> owners;
+  size_t set = RunShape::kBySize;
   if (!inputs.is_none()) {
     buffers.resize(inputs_->size());
     owners.resize(inputs_->size());
     inputs_->borrow(inputs, buffers.data(), owners.data());
+    if (any_shape_) set = value_or_raise(match_shapes(session_->program(), dims_of(owners))).set;
   }
   Result<BenchmarkResult> result = [&] {
     const py::gil_scoped_release released;
-    return session_->benchmark(inferences, seconds, buffers);
+    return session_->benchmark(inferences, seconds, buffers, set);
   }();
   const BenchmarkResult measured = value_or_raise(std::move(result));
   return py::make_tuple(measured.inferences, measured.seconds);

@@ -22,8 +22,11 @@ class PySession {
   const std::optional<HostManifest>& manifest() const noexcept { return manifest_; }
 
  private:
+  py::dict run_any_shape(const py::handle& inputs);
+
   std::optional<HostManifest> manifest_;
   std::unique_ptr<Session> session_;
+  bool any_shape_ = false;  // the program allows more than one
   std::optional<ArrayBinder> inputs_;
   std::optional<ArrayBinder> outputs_;
 };

@@ -19,6 +19,7 @@ py::list to_list(const std::vector<TensorSpec>& specs) {
     tensor["scale"] = spec.scale;
     tensor["offset"] = spec.offset;
     tensor["bytes"] = spec.bytes();
+    tensor["partial"] = spec.partial;
     list.append(tensor);
   }
   return list;
@@ -48,7 +49,8 @@ std::vector<TensorSpec> to_specs(const py::object& list) {
           Status(Code::kInvalidArgument, "'" + name + "': unknown dtype '" + dtype_text + "'"));
     }
     specs.push_back({name, *dtype, item(tensor, "dims").cast<std::vector<int64_t>>(),
-                     item_or(tensor, "scale", 1.0f), item_or(tensor, "offset", 0)});
+                     item_or(tensor, "scale", 1.0f), item_or(tensor, "offset", 0),
+                     item_or(tensor, "partial", false)});
   }
   return specs;
 }
@@ -62,6 +64,7 @@ py::dict to_dict(const ProgramSpec& program) {
   dict["batch_size"] = program.batch_size;
   dict["inputs"] = to_list(program.inputs);
   dict["outputs"] = to_list(program.outputs);
+  dict["allowed_shapes"] = program.allowed_shapes;
   return dict;
 }
 
@@ -98,9 +101,12 @@ py::dict to_dict(const BatchStats& stats) {
 }
 
 ProgramSpec to_program(const py::dict& program) {
-  return {item(program, "name").cast<std::string>(), to_specs(item(program, "inputs")),
-          to_specs(item(program, "outputs")), item_or(program, "num_cores", uint32_t{1}),
-          item_or(program, "batch_size", int32_t{1})};
+  return {item(program, "name").cast<std::string>(),
+          to_specs(item(program, "inputs")),
+          to_specs(item(program, "outputs")),
+          item_or(program, "num_cores", uint32_t{1}),
+          item_or(program, "batch_size", int32_t{1}),
+          item_or(program, "allowed_shapes", std::vector<ShapeSet>{})};
 }
 
 HostManifest to_manifest(const py::dict& manifest) {

@@ -14,6 +14,7 @@ class TensorDict(TypedDict):
     scale: float
     offset: int
     bytes: int
+    partial: bool  # a run may give a smaller first dim
 
 class ProgramDict(TypedDict):
     name: str
@@ -21,6 +22,8 @@ class ProgramDict(TypedDict):
     batch_size: int
     inputs: list[TensorDict]
     outputs: list[TensorDict]
+    # Sets of dims of each input, then of each output. Empty: the dims of the tensors only.
+    allowed_shapes: list[list[list[int]]]
 
 class ManifestDict(TypedDict):
     format_version: int

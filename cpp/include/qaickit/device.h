@@ -65,6 +65,15 @@ class QAICKIT_API ExecObj {
   // The same for the memory that output i is written to.
   virtual Status bind_output(size_t i, void* data) noexcept = 0;
 
+  // Makes the next runs use a set of the program's allowed shapes; at first it is the program's
+  // default_shape_set(). Buffers are as long as that set's tensors then. Another set than before
+  // takes back what was bound; the same one costs nothing. Allocates only at the first use of a
+  // set. Errors: kInvalidArgument (no such set), kUnsupported.
+  Status select_shapes(size_t set) noexcept {
+    return set == shape_set_ ? Status() : change_shapes(set);
+  }
+  size_t shape_set() const noexcept { return shape_set_; }
+
   // Synchronous devices: computes on the calling thread. Others: kUnsupported.
   virtual Status run() noexcept = 0;
   // Asynchronous devices: starts, and calls `done` later exactly once if and only if this returns
@@ -86,6 +95,10 @@ class QAICKIT_API ExecObj {
   };
   std::vector<Buffer> inputs_;
   std::vector<Buffer> outputs_;
+  size_t shape_set_ = 0;
+
+  // Sets shape_set_ when all is well.
+  virtual Status change_shapes(size_t set) noexcept;
 
  private:
   static std::span<std::byte> view(const Buffer& b) noexcept { return {b.bound, b.bytes}; }

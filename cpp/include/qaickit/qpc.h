@@ -28,6 +28,9 @@ inline constexpr std::string_view kModelSegment = "qaickit.model.onnx";
 inline constexpr std::string_view kWeightsSegment = "qaickit.weights.bin";
 inline constexpr std::string_view kManifestSegment = "qaickit.manifest.bin";
 
+// One legal combination of shapes: the dims of each input, then of each output, in binding order.
+using ShapeSet = std::vector<std::vector<int64_t>>;
+
 // What a program is called and what goes in and out. Names and texts here are UTF-8.
 struct ProgramSpec {
   std::string name;
@@ -35,7 +38,42 @@ struct ProgramSpec {
   std::vector<TensorSpec> outputs;  // in binding order
   uint32_t num_cores = 1;           // NSP cores on a card
   int32_t batch_size = 1;           // first dim shared by all inputs and outputs, else 1
+  // Empty: a run has the dims of `inputs` and `outputs`. Else it has those of one of these, none
+  // of which is larger in bytes than the tensor above.
+  std::vector<ShapeSet> allowed_shapes = {};
+
+  // At least 1: without allowed_shapes there is one set, the dims of `inputs` and `outputs`.
+  size_t num_shape_sets() const noexcept {
+    return allowed_shapes.empty() ? 1 : allowed_shapes.size();
+  }
+  // Of tensor t (inputs, then outputs) in a set. Requires both to exist.
+  QAICKIT_API std::span<const int64_t> dims(size_t set, size_t t) const noexcept;
+  QAICKIT_API size_t bytes(size_t set, size_t t) const noexcept;
+  // What an ExecObj starts with: the set that has every tensor's own dims, else the first.
+  QAICKIT_API size_t default_shape_set() const noexcept;
+
+  const TensorSpec& tensor(size_t t) const noexcept {
+    return t < inputs.size() ? inputs[t] : outputs[t - inputs.size()];
+  }
+  size_t num_tensors() const noexcept { return inputs.size() + outputs.size(); }
 };
+
+// The shapes of one run.
+struct RunShape {
+  static constexpr size_t kBySize = SIZE_MAX;
+  size_t set = kBySize;  // of allowed_shapes; kBySize: the first one that the buffers fit
+  // Partial batch: samples that partial inputs hold, and outputs of the same first dim. 0: all.
+  int64_t rows = 0;
+};
+
+// Finds the set that inputs of these dims fit, or the one of whose batch they are a part.
+// Error kInvalidArgument: "No matching dimension found", with what came and what is allowed.
+QAICKIT_API Result<RunShape> match_shapes(const ProgramSpec& program,
+                                          std::span<const std::span<const int64_t>> input_dims);
+// Dims and bytes of tensor t in such a run. Requires a set that exists.
+QAICKIT_API size_t run_bytes(const ProgramSpec& program, const RunShape& shape, size_t t) noexcept;
+QAICKIT_API std::vector<int64_t> run_dims(const ProgramSpec& program, const RunShape& shape,
+                                          size_t t);
 
 // The manifest of the host half.
 struct HostManifest {
@@ -87,7 +125,8 @@ class QAICKIT_API Qpc {
 // What goes into a new QPC. networkdesc.bin and the manifest are made from the fields; where the
 // vendor's segments are not given, constantsdesc.bin and a placeholder network.elf are written.
 // An `extra` networkdesc.bin (of the vendor's compiler) is written as it is: its bindings must then
-// be those of `program` (names, dims, dtypes), and name, cores, batch and order are its own.
+// be those of `program` (names, dims, dtypes), and name, cores, batch, order and allowed shapes are
+// its own.
 struct QpcContent {
   ProgramSpec program;
   HostManifest manifest;

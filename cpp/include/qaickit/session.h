@@ -22,7 +22,7 @@ struct SessionOptions {
   DeviceSettings device_settings;
 };
 
-// Caller's memory for one input or output. Its size must be that of the spec.
+// Caller's memory for one input or output. Its size must be that of the tensor in the run's shape.
 struct ConstBuffer {
   const void* data;
   size_t bytes;
@@ -52,9 +52,15 @@ class QAICKIT_API Session {
 
   // One inference, on the calling thread where the device is synchronous: waits for an idle
   // activation, binds the caller's memory (no copy), computes. Buffers are in binding order.
-  // Errors: kInvalidArgument (count or size), kClosed, and what the device says.
-  virtual Status run(std::span<const ConstBuffer> inputs,
-                     std::span<const MutableBuffer> outputs) noexcept = 0;
+  // `shape` as match_shapes() gives it. Where only a part of the batch is given, partial buffers
+  // are copied and the rest of the batch computes on zeros.
+  // Errors: kInvalidArgument (count, size or set), kClosed, and what the device says.
+  virtual Status run(std::span<const ConstBuffer> inputs, std::span<const MutableBuffer> outputs,
+                     const RunShape& shape) noexcept = 0;
+  // With the set of allowed shapes that the sizes of the buffers fit.
+  Status run(std::span<const ConstBuffer> inputs, std::span<const MutableBuffer> outputs) noexcept {
+    return run(inputs, outputs, RunShape{});
+  }
 
   // Starts one worker for each activation, which pull samples from submit(). `handler` must
   // outlive stop() or close(). Not while a submit() is in progress. Error kFailedPrecondition when
@@ -75,9 +81,14 @@ class QAICKIT_API Session {
   virtual BatchStats stats() const = 0;
 
   // Runs the program natively over and over on all activations: `inferences` times, or for
-  // `seconds` when inferences is 0. `inputs` as in run(); empty: whatever the buffers hold.
+  // `seconds` when inferences is 0. `inputs` as in run(), a whole batch; empty: whatever the
+  // buffers hold. `set` of the allowed shapes; kBySize with no inputs: each ExecObj's default.
   virtual Result<BenchmarkResult> benchmark(uint64_t inferences, double seconds,
-                                            std::span<const ConstBuffer> inputs) = 0;
+                                            std::span<const ConstBuffer> inputs, size_t set) = 0;
+  Result<BenchmarkResult> benchmark(uint64_t inferences, double seconds,
+                                    std::span<const ConstBuffer> inputs) {
+    return benchmark(inferences, seconds, inputs, RunShape::kBySize);
+  }
 
   // stop(), then waits for runs to end (10 s at most, then kTimedOut). Further calls return
   // kClosed. Idempotent. Devices are released when the session dies, which needs its last user

@@ -42,13 +42,15 @@ QAICKIT_API Result<size_t> checked_bytes(std::span<const int64_t> dims, size_t e
 // "[1, 3, 224, 224]"
 QAICKIT_API std::string dims_to_string(std::span<const int64_t> dims);
 
-// One input or output of a program: what it is called and what it holds. All dims are fixed.
+// One input or output of a program: what it is called and what it holds. All dims are fixed; where
+// a program allows several shapes they are those of the largest.
 struct TensorSpec {
   std::string name;
   DType dtype = DType::kFloat32;
   std::vector<int64_t> dims;
   float scale = 1.0f;  // of a quantised tensor: real = scale * (stored - offset)
   int32_t offset = 0;
+  bool partial = false;  // an input of which a run may give less: a smaller first dim
 
   // Bytes of the tensor; 0 when dims are not valid (readers check them once with checked_bytes).
   QAICKIT_API size_t bytes() const noexcept;

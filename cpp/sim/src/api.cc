@@ -384,10 +384,11 @@ bool bytes_of(const QBufferDimensions& dims, uint64_t* bytes) {
   return true;
 }
 
-enum class Shape { kFull, kOther, kNone };
+constexpr int kFullShape = -1;
 
-// Which of the program's shapes the dims are.
-Shape match_shape(const QAicExecObj& exec, const QBuffer* buffers, const QBufferDimensions* dims) {
+// Which of the program's allowed shapes the dims are, or kFullShape for the program's own.
+std::optional<int> match_shape(const QAicExecObj& exec, const QBuffer* buffers,
+                               const QBufferDimensions* dims) {
   const int n = exec.set.bindings_size();
   const auto all = [&](const auto& dims_of) {
     for (int i = 0; i < n; ++i) {
@@ -395,12 +396,13 @@ Shape match_shape(const QAicExecObj& exec, const QBuffer* buffers, const QBuffer
     }
     return true;
   };
-  if (all([&](int i) -> const auto& { return exec.set.bindings(i).dims(); })) return Shape::kFull;
-  for (const aicapi::IoShapes& shapes : exec.program->qpc->io_desc.allowed_shapes()) {
-    if (shapes.shapes_size() != n) continue;
-    if (all([&](int i) -> const auto& { return shapes.shapes(i).dims(); })) return Shape::kOther;
+  if (all([&](int i) -> const auto& { return exec.set.bindings(i).dims(); })) return kFullShape;
+  const auto& allowed = exec.program->qpc->io_desc.allowed_shapes();
+  for (int set = 0; set < allowed.size(); ++set) {
+    if (allowed.Get(set).shapes_size() != n) continue;
+    if (all([&](int i) -> const auto& { return allowed.Get(set).shapes(i).dims(); })) return set;
   }
-  return Shape::kNone;
+  return std::nullopt;
 }
 
 QStatus refuse_data(const QAicExecObj& exec, const std::string& why) {
@@ -417,18 +419,14 @@ QStatus set_data(QAicExecObj& exec, uint32_t count, const QBuffer* buffers,
     return refuse_data(exec, cat(count, " buffers given, the program has ",
                                  exec.set.bindings_size(), " bindings"));
   }
-  Shape shape = Shape::kFull;
+  int shape = kFullShape;
   if (dims) {
     for (uint32_t i = 0; i < count; ++i) {
       if (dims[i].count > 0 && !dims[i].dims) return QS_INVAL;
     }
-    shape = match_shape(exec, buffers, dims);
-    if (shape == Shape::kNone) return refuse_data(exec, "the dims are no allowed shape");
-    if (shape == Shape::kOther && Machine::get().config().compute == Compute::kHostHalf) {
-      qaicsim::report(exec.context, QAIC_ERROR_EXECOBJ_RUNTIME,
-                      "shapes other than the program's largest are not simulated");
-      return QS_UNSUPPORTED;
-    }
+    const std::optional<int> match = match_shape(exec, buffers, dims);
+    if (!match) return refuse_data(exec, "No matching dimension found: no allowed shape");
+    shape = *match;
   }
   std::vector<QAicExecObj::Slot> slots;
   slots.reserve(count);
@@ -437,7 +435,7 @@ QStatus set_data(QAicExecObj& exec, uint32_t count, const QBuffer* buffers,
     const QBuffer& buffer = buffers[i];
     uint64_t full = binding.size();
     const bool skipped = dims && is_skipped(buffer, dims[i]);
-    if (shape == Shape::kOther && !skipped && !bytes_of(dims[i], &full)) return QS_INVAL;
+    if (shape != kFullShape && !skipped && !bytes_of(dims[i], &full)) return QS_INVAL;
     const bool fits = buffer.size == full ||
                       (buffer.size < full && buffer.size > 0 && binding.is_partial_buf_allowed());
     if (!skipped && !fits) {
@@ -454,10 +452,11 @@ QStatus set_data(QAicExecObj& exec, uint32_t count, const QBuffer* buffers,
       return refuse_data(exec, cat("buffer ", i, " ('", binding.name(), "') is null"));
     }
     slots.push_back({skipped || !buffer.buf ? nullptr : buffer.buf + buffer.offset,
-                     skipped ? 0 : buffer.size, binding.size(),
+                     skipped ? 0 : buffer.size, full,
                      binding.dir() == aicapi::BUFFER_IO_TYPE_INPUT});
   }
   exec.slots = std::move(slots);
+  exec.shape = shape;
   exec.ready = true;
   return qaicsim::bind_host(exec);
 }

@@ -590,6 +590,12 @@ QStatus attach_host(QAicExecObj& exec) {
 QStatus bind_host(QAicExecObj& exec) {
   exec.partial.clear();
   if (!exec.host || !exec.ready) return QS_SUCCESS;
+  const auto set = exec.shape < 0 ? exec.program->qpc->qpc->program().default_shape_set()
+                                  : static_cast<size_t>(exec.shape);
+  if (const qaickit::Status status = exec.host->select_shapes(set); !status.ok()) {
+    report(exec.context, QAIC_ERROR_EXECOBJ_RUNTIME, status.message());
+    return QS_ERROR;
+  }
   const size_t num_inputs = exec.host->num_inputs();
   for (size_t i = 0; i < exec.slots.size(); ++i) {
     const QAicExecObj::Slot& slot = exec.slots[i];

@@ -184,6 +184,7 @@ struct QAicExecObj : qaicsim::Tagged<0x51455845> {
   bool auto_activate = false;
   bool zero_copy = false;
   bool ready = false;  // has buffers
+  int shape = -1;      // which of the allowed shapes they are; -1: the program's own dims
   aicapi::IoSet set;
 
   struct Slot {

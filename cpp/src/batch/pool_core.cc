@@ -11,6 +11,7 @@ constexpr uint64_t kHandOverNs = 20'000;  // what waking a parked worker costs, 
 Status restore_bindings(Slot& slot) noexcept {
   // relaxed: start() set it before the workers began.
   if (!slot.foreign_bindings.load(std::memory_order_relaxed)) return {};
+  QAICKIT_RETURN_IF_ERROR(slot.exec->select_shapes(slot.default_shapes));
   for (size_t i = 0; i < slot.exec->num_inputs(); ++i) {
     QAICKIT_RETURN_IF_ERROR(slot.exec->bind_input(i, nullptr));
   }

@@ -23,6 +23,7 @@ SlotTable::SlotTable(std::vector<std::vector<std::unique_ptr<ExecObj>>> exec_obj
     for (uint32_t b = 0; b < count; ++b) {
       auto slot = std::make_unique<Slot>();
       slot->exec = std::move(exec_objs[a][b]);
+      slot->default_shapes = slot->exec->shape_set();
       slot->index = size();
       slot->activation = a;
       slot->bit = b;

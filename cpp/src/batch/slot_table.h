@@ -104,9 +104,10 @@ struct alignas(kBufferAlignment) Slot final : Completion {
   }
 
   std::unique_ptr<ExecObj> exec;
-  uint32_t index = 0;       // in the table
-  uint32_t activation = 0;  // in the table
-  uint32_t bit = 0;         // in the activation's mask
+  uint32_t index = 0;         // in the table
+  uint32_t activation = 0;    // in the table
+  uint32_t bit = 0;           // in the activation's mask
+  size_t default_shapes = 0;  // of the ExecObj
   // Memory that is not this pool's may still be bound; run_sync and start_async undo that.
   // Atomic: start() sets it without holding the slot.
   std::atomic<bool> foreign_bindings{false};

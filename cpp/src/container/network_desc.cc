@@ -148,6 +148,7 @@ Status add_binding(const TensorSpec& spec, pb::direction side, size_t index,
 
   pb::IOBinding* binding = side == pb::In ? network->add_inputs() : network->add_outputs();
   binding->set_name(spec.name);
+  binding->set_is_partial_allowed(spec.partial);
   pb::IODescriptor* initial = binding->mutable_io_initial();
   initial->set_type(*type);
   if (is_quantised(*type) || has_quantisation(spec)) {
@@ -175,6 +176,8 @@ Status add_binding(const TensorSpec& spec, pb::direction side, size_t index,
   return {};
 }
 
+bool has_zero(std::span<const int64_t> dims) { return std::ranges::find(dims, 0) != dims.end(); }
+
 Result<TensorSpec> read_binding(const pb::IOBinding& binding, pb::direction side, size_t index,
                                 ZeroDims zero_dims) {
   const std::string where = place(side, index, binding.name());
@@ -194,9 +197,9 @@ Result<TensorSpec> read_binding(const pb::IOBinding& binding, pb::direction side
   spec.dims.assign(io.dims().begin(), io.dims().end());
   spec.scale = io.qscale() != 0.0f ? io.qscale() : 1.0f;
   spec.offset = io.qoffset();
+  spec.partial = binding.is_partial_allowed();
   if (const auto fault = fault_of(spec)) return damaged(cat(where, " ", *fault));
-  const bool has_zero = std::ranges::find(spec.dims, 0) != spec.dims.end();
-  if (has_zero && zero_dims == ZeroDims::kRefuse) {
+  if (has_zero(spec.dims) && zero_dims == ZeroDims::kRefuse) {
     return damaged(cat(where, " has a zero in its dims ", dims_to_string(spec.dims)));
   }
   return spec;
@@ -209,6 +212,67 @@ Status read_side(const google::protobuf::RepeatedPtrField<pb::IOBinding>& bindin
     QAICKIT_ASSIGN_OR_RETURN(TensorSpec spec,
                              read_binding(binding, side, specs->size(), zero_dims));
     specs->push_back(std::move(spec));
+  }
+  return {};
+}
+
+// What is wrong with a set of shapes, of which there are as many as tensors.
+std::optional<std::string> fault_of_shape(const ProgramSpec& program, const ShapeSet& set) {
+  for (size_t t = 0; t < set.size(); ++t) {
+    TensorSpec shaped = program.tensor(t);
+    const std::optional<uint32_t> largest = buffer_bytes(shaped);
+    shaped.dims = set[t];
+    if (auto fault = fault_of(shaped)) return cat(printable(shaped.name), " ", *fault);
+    // By the vendor's rule, which skips zero dims, and by ours: buffers are made by both.
+    if (buffer_bytes(shaped) > largest || shaped.bytes() > program.tensor(t).bytes()) {
+      return cat(printable(shaped.name), " is ", dims_to_string(shaped.dims),
+                 ", larger than the buffer of ", dims_to_string(program.tensor(t).dims));
+    }
+  }
+  return std::nullopt;
+}
+
+Status add_shapes(const ProgramSpec& program, pb::networkDescriptor* network) {
+  for (size_t s = 0; s < program.allowed_shapes.size(); ++s) {
+    const ShapeSet& set = program.allowed_shapes[s];
+    const std::string where = cat("allowed shapes ", s);
+    if (set.size() != program.num_tensors()) {
+      return invalid(cat(where, ": ", set.size(), " shapes, expected one for each of ",
+                         program.num_tensors(), " inputs and outputs"));
+    }
+    if (const auto fault = fault_of_shape(program, set)) return invalid(cat(where, ": ", *fault));
+    for (size_t other = 0; other < s; ++other) {
+      if (std::equal(set.begin(), set.begin() + static_cast<ptrdiff_t>(program.inputs.size()),
+                     program.allowed_shapes[other].begin())) {
+        return invalid(cat(where, ": the inputs are those of allowed shapes ", other));
+      }
+    }
+    pb::IOShapes* shapes = network->add_allowed_shapes();
+    for (size_t t = 0; t < set.size(); ++t) {
+      pb::tensorShape* shape = shapes->add_shapes();
+      shape->set_type(*type_of(program.tensor(t)));
+      for (const int64_t dim : set[t]) shape->add_dims(static_cast<int32_t>(dim));
+    }
+  }
+  return {};
+}
+
+Status read_shapes(const pb::networkDescriptor& network, ZeroDims zero_dims, ProgramSpec* program) {
+  for (const pb::IOShapes& shapes : network.allowed_shapes()) {
+    const std::string where = cat("allowed shapes ", program->allowed_shapes.size());
+    if (static_cast<size_t>(shapes.shapes_size()) != program->num_tensors()) {
+      return damaged(cat(where, ": ", shapes.shapes_size(), " shapes for ", program->num_tensors(),
+                         " inputs and outputs"));
+    }
+    ShapeSet set;
+    for (const pb::tensorShape& shape : shapes.shapes()) {
+      set.emplace_back(shape.dims().begin(), shape.dims().end());
+      if (zero_dims == ZeroDims::kRefuse && has_zero(set.back())) {
+        return damaged(cat(where, ": a zero in dims ", dims_to_string(set.back())));
+      }
+    }
+    if (const auto fault = fault_of_shape(*program, set)) return damaged(cat(where, ": ", *fault));
+    program->allowed_shapes.push_back(std::move(set));
   }
   return {};
 }
@@ -234,6 +298,7 @@ Result<std::vector<std::byte>> encode_network_desc(const ProgramSpec& program) {
   for (size_t i = 0; i < program.outputs.size(); ++i) {
     QAICKIT_RETURN_IF_ERROR(add_binding(program.outputs[i], pb::Out, i, &network));
   }
+  QAICKIT_RETURN_IF_ERROR(add_shapes(program, &network));
   network.set_num_cores(program.num_cores);
   network.set_batch_size(program.batch_size);
   return serialize_message(network, kNetworkDescSegment);
@@ -249,6 +314,7 @@ Result<ProgramSpec> decode_network_desc(Bytes segment, ZeroDims zero_dims) {
   QAICKIT_RETURN_IF_ERROR(read_side(network.inputs(), pb::In, zero_dims, &program.inputs));
   QAICKIT_RETURN_IF_ERROR(read_side(network.outputs(), pb::Out, zero_dims, &program.outputs));
   if (const auto fault = fault_of_program(program)) return damaged(*fault);
+  QAICKIT_RETURN_IF_ERROR(read_shapes(network, zero_dims, &program));
   return program;
 }
 

@@ -44,4 +44,8 @@ Result<const Backend*> default_backend() {
   return Status(Code::kUnavailable, cat("no device is usable here:", reasons));
 }
 
+Status ExecObj::change_shapes(size_t) noexcept {
+  return Status(Code::kUnsupported, "this device runs a program with its own shapes only");
+}
+
 }  // namespace qaickit

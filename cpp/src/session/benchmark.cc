@@ -17,10 +17,11 @@ constexpr uint64_t kWaitNs = 100'000'000;  // bound of one sleep
 // Each sample is one run of an ExecObj; nothing is gathered or scattered.
 class CountingHandler final : public BatchHandler {
  public:
-  explicit CountingHandler(std::span<const ConstBuffer> inputs) : inputs_(inputs) {}
+  CountingHandler(std::span<const ConstBuffer> inputs, size_t set) : inputs_(inputs), set_(set) {}
 
   Status prepare(uint32_t, uint32_t) override { return {}; }
   Status gather(const Batch& batch) noexcept override {
+    if (set_ != RunShape::kBySize) QAICKIT_RETURN_IF_ERROR(batch.exec.select_shapes(set_));
     for (size_t i = 0; i < inputs_.size(); ++i) {
       QAICKIT_RETURN_IF_ERROR(batch.exec.bind_input(i, inputs_[i].data));
     }
@@ -52,6 +53,7 @@ class CountingHandler final : public BatchHandler {
   }
 
   const std::span<const ConstBuffer> inputs_;
+  const size_t set_;
   std::atomic<uint64_t> done_{0};
   EventCount ended_;
   std::mutex mutex_;  // failures only
@@ -61,8 +63,9 @@ class CountingHandler final : public BatchHandler {
 }  // namespace
 
 Result<BenchmarkResult> run_benchmark(Session& session, uint32_t slots, uint64_t inferences,
-                                      double seconds, std::span<const ConstBuffer> inputs) {
-  CountingHandler handler(inputs);
+                                      double seconds, std::span<const ConstBuffer> inputs,
+                                      size_t set) {
+  CountingHandler handler(inputs, set);
   BatchPolicy policy;
   policy.max_batch = 1;
   policy.caller_runs = CallerRuns::kNever;

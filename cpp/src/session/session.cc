@@ -1,5 +1,6 @@
 #include "qaickit/session.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <mutex>
@@ -21,6 +22,12 @@ constexpr uint64_t kCloseTimeoutNs = 10'000'000'000;
 // A tensor of no bytes may have no memory, and memcpy wants some all the same.
 void copy_bytes(void* to, const void* from, size_t bytes) noexcept {
   if (bytes > 0) std::memcpy(to, from, bytes);
+}
+
+// A part-filled batch computes on zeros.
+void fill(std::span<std::byte> to, const ConstBuffer& from) noexcept {
+  copy_bytes(to.data(), from.data, from.bytes);
+  if (from.bytes < to.size()) std::memset(to.data() + from.bytes, 0, to.size() - from.bytes);
 }
 
 Status closed_error() { return Status(Code::kClosed, "the session is closed"); }
@@ -55,10 +62,15 @@ class SessionImpl final : public Session {
   std::span<const DeviceInfo> devices() const noexcept override { return infos_; }
   std::string precision() const override { return precision_; }
 
-  Status run(std::span<const ConstBuffer> inputs,
-             std::span<const MutableBuffer> outputs) noexcept override {
-    QAICKIT_RETURN_IF_ERROR(check("input", inputs, program_.inputs));
-    QAICKIT_RETURN_IF_ERROR(check("output", outputs, program_.outputs));
+  using Session::benchmark;
+  using Session::run;
+
+  Status run(std::span<const ConstBuffer> inputs, std::span<const MutableBuffer> outputs,
+             const RunShape& wanted) noexcept override {
+    QAICKIT_ASSIGN_OR_RETURN(const RunShape shape, resolve(wanted, inputs, &outputs));
+    QAICKIT_RETURN_IF_ERROR(check("input", inputs, program_.inputs, 0, shape));
+    QAICKIT_RETURN_IF_ERROR(
+        check("output", outputs, program_.outputs, program_.inputs.size(), shape));
     if (closed_.load(std::memory_order_acquire)) return closed_error();
     Slot* slot = slots_.try_acquire_any();
     while (!slot) {
@@ -73,6 +85,11 @@ class SessionImpl final : public Session {
     if (closed_.load(std::memory_order_seq_cst)) {
       slots_.release(*slot);
       return closed_error();
+    }
+    slot->foreign_bindings.store(true, std::memory_order_relaxed);
+    if (Status status = slot->exec->select_shapes(shape.set); !status.ok()) {
+      slots_.release(*slot);
+      return status;
     }
     return async_ ? call_async(*slot, inputs, outputs) : call_sync(*slot, inputs, outputs);
   }
@@ -127,13 +144,19 @@ class SessionImpl final : public Session {
   }
 
   Result<BenchmarkResult> benchmark(uint64_t inferences, double seconds,
-                                    std::span<const ConstBuffer> inputs) override {
-    if (!inputs.empty()) QAICKIT_RETURN_IF_ERROR(check("input", inputs, program_.inputs));
+                                    std::span<const ConstBuffer> inputs, size_t set) override {
+    RunShape shape{set, 0};
+    if (set != RunShape::kBySize || !inputs.empty()) {
+      QAICKIT_ASSIGN_OR_RETURN(shape, resolve(shape, inputs, nullptr));
+    }
+    if (!inputs.empty()) {
+      QAICKIT_RETURN_IF_ERROR(check("input", inputs, program_.inputs, 0, shape));
+    }
     if (inferences == 0 && !(seconds > 0)) {
       return Status(Code::kInvalidArgument,
                     "benchmark needs a number of inferences or a time above 0 seconds");
     }
-    return run_benchmark(*this, slots_.size(), inferences, seconds, inputs);
+    return run_benchmark(*this, slots_.size(), inferences, seconds, inputs, shape.set);
   }
 
   Status close() noexcept override {
@@ -150,37 +173,79 @@ class SessionImpl final : public Session {
   }
 
  private:
+  // The set that the caller means. `outputs` null: not given.
+  Result<RunShape> resolve(const RunShape& wanted, std::span<const ConstBuffer> inputs,
+                           const std::span<const MutableBuffer>* outputs) const noexcept {
+    const size_t sets = program_.num_shape_sets();
+    RunShape shape = wanted;
+    if (shape.set == RunShape::kBySize) {
+      shape.set = 0;
+      while (sets > 1 && shape.set < sets && !fits(shape.set, inputs, outputs)) ++shape.set;
+      // None: say what is wrong with respect to the default one.
+      if (shape.set == sets) shape.set = program_.default_shape_set();
+    }
+    if (shape.set < sets) return shape;
+    return Status(Code::kInvalidArgument, cat("shape set ", shape.set, " does not exist; '",
+                                              program_.name, "' has ", sets));
+  }
+
+  bool fits(size_t set, std::span<const ConstBuffer> inputs,
+            const std::span<const MutableBuffer>* outputs) const noexcept {
+    const size_t n = program_.inputs.size();
+    for (size_t i = 0; i < std::min(n, inputs.size()); ++i) {
+      if (inputs[i].bytes != program_.bytes(set, i)) return false;
+    }
+    for (size_t i = 0; outputs && i < std::min(program_.outputs.size(), outputs->size()); ++i) {
+      if ((*outputs)[i].bytes != program_.bytes(set, n + i)) return false;
+    }
+    return true;
+  }
+
+  // `specs` are the program's tensors from `first` on.
   template <class Buffer>
   Status check(const char* kind, std::span<const Buffer> buffers,
-               const std::vector<TensorSpec>& specs) const noexcept {
+               const std::vector<TensorSpec>& specs, size_t first,
+               const RunShape& shape) const noexcept {
     if (buffers.size() != specs.size()) {
       return Status(Code::kInvalidArgument, cat("expected ", specs.size(), " ", kind, "s (",
                                                 names_of(specs), "), got ", buffers.size()));
     }
     for (size_t i = 0; i < specs.size(); ++i) {
-      if (buffers[i].bytes == specs[i].bytes()) {
+      const size_t expected = run_bytes(program_, shape, first + i);
+      if (buffers[i].bytes == expected) {
         if (buffers[i].data || buffers[i].bytes == 0) continue;
         return Status(Code::kInvalidArgument, cat(kind, " '", specs[i].name, "' has no data"));
       }
-      return Status(Code::kInvalidArgument,
-                    cat(kind, " '", specs[i].name, "': expected ", specs[i].bytes(), " bytes (",
-                        dtype_name(specs[i].dtype), " ", dims_to_string(specs[i].dims), "), got ",
-                        buffers[i].bytes));
+      return Status(
+          Code::kInvalidArgument,
+          cat(kind, " '", specs[i].name, "': expected ", expected, " bytes (",
+              dtype_name(specs[i].dtype), " ", dims_to_string(run_dims(program_, shape, first + i)),
+              "), got ", buffers[i].bytes));
     }
     return {};
   }
 
   Status call_sync(Slot& slot, std::span<const ConstBuffer> inputs,
                    std::span<const MutableBuffer> outputs) noexcept {
-    slot.foreign_bindings.store(true, std::memory_order_relaxed);
+    ExecObj& exec = *slot.exec;
     Status status;
+    bool part = false;
     for (size_t i = 0; status.ok() && i < inputs.size(); ++i) {
-      status = slot.exec->bind_input(i, inputs[i].data);
+      const bool whole = inputs[i].bytes == exec.input(i).size();
+      part = part || !whole;
+      status = exec.bind_input(i, whole ? inputs[i].data : nullptr);
+      if (!whole) fill(exec.input(i), inputs[i]);
     }
     for (size_t i = 0; status.ok() && i < outputs.size(); ++i) {
-      status = slot.exec->bind_output(i, outputs[i].data);
+      const bool whole = outputs[i].bytes == exec.output(i).size();
+      status = exec.bind_output(i, whole ? outputs[i].data : nullptr);
     }
-    if (status.ok()) status = slot.exec->run();
+    if (status.ok()) status = exec.run();
+    for (size_t i = 0; part && status.ok() && i < outputs.size(); ++i) {
+      if (outputs[i].bytes < exec.output(i).size()) {
+        copy_bytes(outputs[i].data, exec.output(i).data(), outputs[i].bytes);
+      }
+    }
     slots_.release(slot);
     return status;
   }
@@ -192,7 +257,7 @@ class SessionImpl final : public Session {
     Status status;
     for (size_t i = 0; status.ok() && i < inputs.size(); ++i) {
       status = slot.exec->bind_input(i, nullptr);
-      copy_bytes(slot.exec->input(i).data(), inputs[i].data, inputs[i].bytes);
+      fill(slot.exec->input(i), inputs[i]);
     }
     for (size_t i = 0; status.ok() && i < outputs.size(); ++i) {
       status = slot.exec->bind_output(i, nullptr);

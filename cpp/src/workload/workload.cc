@@ -156,6 +156,15 @@ class Classification final : public StoredWorkload {
 
 // A sample is a row of each tensor, so each must have as many as the batch.
 Status check_rows(const ProgramSpec& program) {
+  const size_t set = program.default_shape_set();
+  for (size_t t = 0; t < program.num_tensors(); ++t) {
+    const TensorSpec& spec = program.tensor(t);
+    if (std::ranges::equal(program.dims(set, t), spec.dims)) continue;
+    return Status(
+        Code::kUnsupported,
+        cat("no allowed shape of '", program.name, "' has all tensors at their largest, ", "as '",
+            spec.name, "' ", dims_to_string(spec.dims), "; compile it for one shape"));
+  }
   for (const auto* specs : {&program.inputs, &program.outputs}) {
     for (const TensorSpec& spec : *specs) {
       if (program.batch_size == 1 || (!spec.dims.empty() && spec.dims[0] == program.batch_size)) {

@@ -7,6 +7,7 @@
 
 #include "container/network_desc.pb.h"
 #include "qpc_bytes.h"
+#include "support/result.h"
 
 namespace qaickit {
 namespace {
@@ -243,6 +244,65 @@ TEST(NetworkDesc, DecodeErrorsSayWhatIsWrong) {
     m.mutable_outputs(0)->mutable_io_transformed()->set_qscale(
         std::numeric_limits<float>::quiet_NaN());
   });
+}
+
+ShapeSet example_shapes(int64_t batch) { return {{batch, 3, 8, 8}, {1, 10}}; }
+
+TEST(NetworkDesc, AllowedShapesComeBack) {
+  ProgramSpec program = example_program();
+  program.inputs[0].partial = true;
+  program.allowed_shapes = {example_shapes(1), {{1, 3, 224, 224}, {1, 1000}}};
+  const ByteVector bytes = value_of(encode_network_desc(program));
+  const ProgramSpec back = value_of(decode_network_desc(bytes, ZeroDims::kRefuse));
+  EXPECT_EQ(back.allowed_shapes, program.allowed_shapes);
+  EXPECT_TRUE(back.inputs[0].partial);
+  EXPECT_FALSE(back.outputs[0].partial);
+  EXPECT_EQ(back.default_shape_set(), 1u);
+  EXPECT_EQ(back.bytes(0, 0), 3 * 8 * 8 * 4u);
+  pb::networkDescriptor message;
+  ASSERT_TRUE(message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())));
+  ASSERT_EQ(message.allowed_shapes_size(), 2);
+  EXPECT_EQ(message.allowed_shapes(1).shapes(1).dims(1), 1000);
+  EXPECT_EQ(message.allowed_shapes(0).shapes(0).type(), pb::FloatTy);
+}
+
+TEST(NetworkDesc, AllowedShapesThatCannotBeAreRefusedOnWriting) {
+  EXPECT_EQ(encode_error([](auto& p) { p.allowed_shapes = {{{1, 3}}}; }),
+            "allowed shapes 0: 1 shapes, expected one for each of 2 inputs and outputs");
+  EXPECT_EQ(encode_error([](auto& p) { p.allowed_shapes = {{{2, 3, 224, 224}, {1, 10}}}; }),
+            "allowed shapes 0: 'image' is [2, 3, 224, 224], larger than the buffer of [1, 3, 224, "
+            "224]");
+  EXPECT_EQ(encode_error(
+                [](auto& p) { p.allowed_shapes = {example_shapes(1), {{1, 3, 8, 8}, {1, 20}}}; }),
+            "allowed shapes 1: the inputs are those of allowed shapes 0");
+  encode_error([](auto& p) { p.allowed_shapes = {{{1, -3, 8, 8}, {1, 10}}}; });
+}
+
+TEST(NetworkDesc, AllowedShapesThatCannotBeAreRefusedOnReading) {
+  const auto error_of = [](const std::function<void(pb::IOShapes&)>& change) {
+    return decode_error([&](pb::networkDescriptor& m) {
+      pb::IOShapes* shapes = m.add_allowed_shapes();
+      for (const std::vector<int64_t>& dims : example_shapes(1)) {
+        pb::tensorShape* shape = shapes->add_shapes();
+        for (const int64_t dim : dims) shape->add_dims(static_cast<int32_t>(dim));
+      }
+      change(*shapes);
+    });
+  };
+  EXPECT_EQ(error_of([](auto& s) { s.mutable_shapes()->RemoveLast(); }),
+            "networkdesc.bin: allowed shapes 0: 1 shapes for 2 inputs and outputs");
+  EXPECT_EQ(error_of([](auto& s) { s.mutable_shapes(0)->set_dims(1, 0); }),
+            "networkdesc.bin: allowed shapes 0: a zero in dims [1, 0, 8, 8]");
+  error_of([](auto& s) { s.mutable_shapes(0)->set_dims(1, -1); });
+  error_of([](auto& s) { s.mutable_shapes(0)->set_dims(2, 2147483647); });
+  for (int dim = 0; dim < 4; ++dim) {
+    error_of([&](auto& s) {
+      for (int i = 0; i < 4; ++i) s.mutable_shapes(0)->set_dims(i, 2147483647);
+      s.mutable_shapes(0)->set_dims(dim, 1);
+    });
+  }
+  error_of([](auto& s) { s.mutable_shapes(1)->set_dims(1, 1001); });
+  error_of([](auto& s) { s.add_shapes(); });
 }
 
 TEST(NetworkDesc, EveryTruncationIsAnErrorOrAProgram) {

@@ -129,6 +129,33 @@ uint64_t allocations_during(Work&& work) {
   return allocations.load();
 }
 
+// Both shapes of a program, by turns, from the same memory.
+TEST(HotPath, NothingIsAllocatedByAChangeOfShapes) {
+  QpcContent content;
+  content.program = {"rig", {{"x", DType::kFloat32, {4, 16}}}, {{"y", DType::kFloat32, {4, 10}}}};
+  content.program.allowed_shapes = {{{1, 16}, {1, 10}}, {{4, 16}, {4, 10}}};
+  content.host_half = false;
+  SessionOptions options;
+  options.backend = "null";
+  const auto session =
+      Session::open(Qpc::from_bytes(build_qpc(content).value(), "rig.bin").value(), options)
+          .value();
+  const std::vector<float> x(64);
+  std::vector<float> y(40);
+  const auto run_both = [&] {
+    for (const size_t rows : {1u, 4u}) {
+      const ConstBuffer in{x.data(), rows * 64};
+      const MutableBuffer out{y.data(), rows * 40};
+      EXPECT_TRUE(session->run({&in, 1}, {&out, 1}).ok());
+    }
+  };
+  run_both();
+  EXPECT_EQ(allocations_during([&] {
+              for (int i = 0; i < 100; ++i) run_both();
+            }),
+            0u);
+}
+
 // Else zero would mean nothing.
 TEST(HotPath, TheCounterSeesOurAllocationsAndThoseOfLibraries) {
   void* volatile kept = nullptr;

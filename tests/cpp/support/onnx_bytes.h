@@ -66,7 +66,8 @@ inline Message onnx_node(std::string_view op, const std::vector<std::string>& in
 inline Message onnx_value(const TensorSpec& spec) {
   Message shape;
   for (const int64_t dim : spec.dims) {
-    shape.message(1, Message().number(1, static_cast<uint64_t>(dim)));
+    // -1: left open.
+    shape.message(1, dim < 0 ? Message() : Message().number(1, static_cast<uint64_t>(dim)));
   }
   const auto tensor = Message().number(1, onnx_type(spec.dtype)).message(2, shape);
   return Message().text(1, spec.name).message(2, Message().message(1, tensor));

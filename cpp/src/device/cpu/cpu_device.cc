@@ -43,13 +43,15 @@ struct CpuProgramState {
   std::vector<const char*> output_names;
 };
 
-Result<Owned<ort::OrtValue>> wrap(const CpuProgramState& state, const TensorSpec& spec,
-                                  void* data) {
+// Memory as tensor t of a set of shapes.
+Result<Owned<ort::OrtValue>> wrap(const CpuProgramState& state, size_t set, size_t t, void* data) {
+  const ProgramSpec& program = state.qpc->program();
+  const std::span<const int64_t> dims = program.dims(set, t);
   ort::OrtValue* value = nullptr;
   ORT_RETURN_IF_ERROR(state.api,
                       state.api.CreateTensorWithDataAsOrtValue(
-                          state.memory.get(), data, spec.bytes(), spec.dims.data(),
-                          spec.dims.size(), ort::element_type(spec.dtype), &value),
+                          state.memory.get(), data, program.bytes(set, t), dims.data(), dims.size(),
+                          ort::element_type(program.tensor(t).dtype), &value),
                       "CreateTensorWithDataAsOrtValue");
   return Owned<ort::OrtValue>(value, {state.api.ReleaseValue});
 }
@@ -63,12 +65,10 @@ class CpuExecObj final : public HostExecObj {
   }
 
   Status bind_input(size_t i, const void* data) noexcept override {
-    return rebind(state_->qpc->program().inputs[i], const_cast<void*>(data), inputs_[i],
-                  input_values_[i], run_inputs_[i]);
+    return rebind(i, const_cast<void*>(data), inputs_[i], run_inputs_[i]);
   }
   Status bind_output(size_t i, void* data) noexcept override {
-    return rebind(state_->qpc->program().outputs[i], data, outputs_[i], output_values_[i],
-                  run_outputs_[i]);
+    return rebind(inputs_.size() + i, data, outputs_[i], run_outputs_[i]);
   }
 
   Status run() noexcept override {
@@ -97,53 +97,65 @@ class CpuExecObj final : public HostExecObj {
   }
 
  private:
-  // A buffer's wrapper for its own memory, and one for the caller's when that is bound.
-  struct Values {
-    Owned<ort::OrtValue> own;
-    Owned<ort::OrtValue> bound;
-  };
+  using Values = std::vector<Owned<ort::OrtValue>>;  // of each input, then of each output
 
   explicit CpuExecObj(std::shared_ptr<const CpuProgramState> state)
       : HostExecObj(state->qpc->program()), state_(std::move(state)) {}
 
   Status init() {
     const ProgramSpec& program = state_->qpc->program();
-    QAICKIT_RETURN_IF_ERROR(wrap_all(program.inputs, inputs_, input_values_, run_inputs_));
-    QAICKIT_RETURN_IF_ERROR(wrap_all(program.outputs, outputs_, output_values_, run_outputs_));
+    own_.resize(program.num_shape_sets());
+    bound_.resize(program.num_tensors());
+    run_inputs_.resize(program.inputs.size());
+    run_outputs_.resize(program.outputs.size());
+    QAICKIT_RETURN_IF_ERROR(use_own(shape_set_));
     ort::OrtRunOptions* options = nullptr;
     ORT_RETURN_IF_ERROR(state_->api, state_->api.CreateRunOptions(&options), "CreateRunOptions");
     options_ = {options, {state_->api.ReleaseRunOptions}};
     return {};
   }
 
-  Status wrap_all(const std::vector<TensorSpec>& specs, const std::vector<Buffer>& buffers,
-                  std::vector<Values>& values, std::vector<ort::OrtValue*>& run) {
-    for (size_t i = 0; i < specs.size(); ++i) {
-      QAICKIT_ASSIGN_OR_RETURN(auto own, wrap(*state_, specs[i], buffers[i].own));
-      run.push_back(own.get());
-      values.push_back({std::move(own), nullptr});
+  Status change_shapes(size_t set) noexcept override {
+    const size_t before = shape_set_;
+    QAICKIT_RETURN_IF_ERROR(HostExecObj::change_shapes(set));
+    const Status status = use_own(set);
+    if (!status.ok()) (void)HostExecObj::change_shapes(before);
+    return status;
+  }
+
+  // Makes runs use the ExecObj's own buffers in a set's shapes.
+  Status use_own(size_t set) {
+    Values& own = own_[set];
+    const size_t num_inputs = inputs_.size();
+    for (size_t t = own.size(); t < bound_.size(); ++t) {
+      std::byte* data = t < num_inputs ? inputs_[t].own : outputs_[t - num_inputs].own;
+      QAICKIT_ASSIGN_OR_RETURN(auto value, wrap(*state_, set, t, data));
+      own.push_back(std::move(value));
+    }
+    for (size_t t = 0; t < bound_.size(); ++t) {
+      bound_[t].reset();
+      (t < num_inputs ? run_inputs_[t] : run_outputs_[t - num_inputs]) = own[t].get();
     }
     return {};
   }
 
-  Status rebind(const TensorSpec& spec, void* data, Buffer& buffer, Values& values,
-                ort::OrtValue*& run) noexcept {
+  Status rebind(size_t t, void* data, Buffer& buffer, ort::OrtValue*& run) noexcept {
     std::byte* const target = data ? static_cast<std::byte*>(data) : buffer.own;
     if (buffer.bound == target) return {};
     if (target == buffer.own) {
-      values.bound.reset();
-      run = values.own.get();
+      bound_[t].reset();
+      run = own_[shape_set_][t].get();
     } else {
-      QAICKIT_ASSIGN_OR_RETURN(values.bound, wrap(*state_, spec, target));
-      run = values.bound.get();
+      QAICKIT_ASSIGN_OR_RETURN(bound_[t], wrap(*state_, shape_set_, t, target));
+      run = bound_[t].get();
     }
     buffer.bound = target;
     return {};
   }
 
   const std::shared_ptr<const CpuProgramState> state_;
-  std::vector<Values> input_values_;
-  std::vector<Values> output_values_;
+  std::vector<Values> own_;  // by shape set; made when it is first used
+  Values bound_;             // null: not the caller's memory
   std::vector<ort::OrtValue*> run_inputs_;
   std::vector<ort::OrtValue*> run_outputs_;
   Owned<ort::OrtRunOptions> options_;
@@ -178,8 +190,11 @@ class CpuProgram final : public Program {
   std::shared_ptr<const CpuProgramState> state_;
 };
 
-// One input or output of the graph inside, which must be what the network descriptor says.
-Status check_tensor(const Api& api, ort::OrtTypeInfo* type_info, const TensorSpec& spec) {
+// One input or output of the graph inside, which must be what the network descriptor says of
+// tensor t.
+Status check_tensor(const Api& api, ort::OrtTypeInfo* type_info, const ProgramSpec& program,
+                    size_t t) {
+  const TensorSpec& spec = program.tensor(t);
   const Owned<ort::OrtTypeInfo> owned(type_info, {api.ReleaseTypeInfo});
   const ort::OrtTensorTypeAndShapeInfo* info = nullptr;
   ORT_RETURN_IF_ERROR(api, api.CastTypeInfoToTensorInfo(type_info, &info), "tensor info");
@@ -190,23 +205,28 @@ Status check_tensor(const Api& api, ort::OrtTypeInfo* type_info, const TensorSpe
   ORT_RETURN_IF_ERROR(api, api.GetDimensionsCount(info, &rank), "rank");
   std::vector<int64_t> dims(rank);
   ORT_RETURN_IF_ERROR(api, api.GetDimensions(info, dims.data(), rank), "dims");
-  bool same = type == ort::element_type(spec.dtype) && rank == spec.dims.size();
-  // -1: the graph leaves open what the descriptor fixes.
-  for (size_t i = 0; same && i < rank; ++i) same = dims[i] == -1 || dims[i] == spec.dims[i];
-  if (same) return {};
-  return Status(Code::kDataLoss,
-                cat("'", spec.name, "' is ", dtype_name(spec.dtype), " ", dims_to_string(spec.dims),
-                    " in the network descriptor, but ONNX type ", static_cast<int>(type), " ",
-                    dims_to_string(dims), " in the graph; compile the QPC again"));
+  for (size_t set = 0; set < program.num_shape_sets(); ++set) {
+    const std::span<const int64_t> wanted = program.dims(set, t);
+    bool same = type == ort::element_type(spec.dtype) && rank == wanted.size();
+    // -1: the graph leaves open what the descriptor fixes.
+    for (size_t i = 0; same && i < rank; ++i) same = dims[i] == -1 || dims[i] == wanted[i];
+    if (same) continue;
+    return Status(Code::kDataLoss,
+                  cat("'", spec.name, "' is ", dtype_name(spec.dtype), " ", dims_to_string(wanted),
+                      " in the network descriptor, but ONNX type ", static_cast<int>(type), " ",
+                      dims_to_string(dims), " in the graph; compile the QPC again"));
+  }
+  return {};
 }
 
 using CountFn = ort::OrtStatus* (*)(const ort::OrtSession*, size_t*);
 using NameFn = ort::OrtStatus* (*)(const ort::OrtSession*, size_t, ort::OrtAllocator*, char**);
 using TypeFn = ort::OrtStatus* (*)(const ort::OrtSession*, size_t, ort::OrtTypeInfo**);
 
-Status check_tensors(const Api& api, const ort::OrtSession* session, const char* kind,
-                     const std::vector<TensorSpec>& specs, CountFn count_of, NameFn name_of,
-                     TypeFn type_of) {
+// `specs` are the program's tensors from `first` on.
+Status check_tensors(const Api& api, const ort::OrtSession* session, const ProgramSpec& program,
+                     const char* kind, const std::vector<TensorSpec>& specs, size_t first,
+                     CountFn count_of, NameFn name_of, TypeFn type_of) {
   ort::OrtAllocator* allocator = nullptr;
   ORT_RETURN_IF_ERROR(api, api.GetAllocatorWithDefaultOptions(&allocator), "allocator");
   size_t count = 0;
@@ -222,7 +242,7 @@ Status check_tensors(const Api& api, const ort::OrtSession* session, const char*
       if (specs[s].name != name) continue;
       ort::OrtTypeInfo* info = nullptr;
       ORT_RETURN_IF_ERROR(api, type_of(session, i, &info), "type");
-      QAICKIT_RETURN_IF_ERROR(check_tensor(api, info, specs[s]));
+      QAICKIT_RETURN_IF_ERROR(check_tensor(api, info, program, first + s));
       found[s] = listed = true;
     }
     // An output that nobody asks for is no harm; without an input there is no run.
@@ -325,12 +345,12 @@ class CpuDevice final : public Device {
         "loading the graph");
     Owned<ort::OrtSession> session(raw, {api_.ReleaseSession});
     const ProgramSpec& program = qpc->program();
-    QAICKIT_RETURN_IF_ERROR(check_tensors(api_, raw, "input", program.inputs,
+    QAICKIT_RETURN_IF_ERROR(check_tensors(api_, raw, program, "input", program.inputs, 0,
                                           api_.SessionGetInputCount, api_.SessionGetInputName,
                                           api_.SessionGetInputTypeInfo));
-    QAICKIT_RETURN_IF_ERROR(check_tensors(api_, raw, "output", program.outputs,
-                                          api_.SessionGetOutputCount, api_.SessionGetOutputName,
-                                          api_.SessionGetOutputTypeInfo));
+    QAICKIT_RETURN_IF_ERROR(check_tensors(
+        api_, raw, program, "output", program.outputs, program.inputs.size(),
+        api_.SessionGetOutputCount, api_.SessionGetOutputName, api_.SessionGetOutputTypeInfo));
     auto state = std::make_shared<CpuProgramState>(
         CpuProgramState{api_, qpc, std::move(session), std::move(memory), {}, {}});
     for (const TensorSpec& spec : program.inputs) state->input_names.push_back(spec.name.c_str());

@@ -70,16 +70,37 @@ struct Echo {
   size_t bytes;
 };
 
-std::vector<Echo> plan_echo(const ProgramSpec& program) {
+// First dim that all tensors of a set share, else 1.
+size_t batch_of(const ProgramSpec& program, size_t set) {
+  if (program.allowed_shapes.empty()) return static_cast<size_t>(std::max(program.batch_size, 1));
+  int64_t batch = 0;
+  for (size_t t = 0; t < program.num_tensors(); ++t) {
+    const auto dims = program.dims(set, t);
+    if (dims.empty() || dims[0] < 1 || (t > 0 && dims[0] != batch)) return 1;
+    batch = dims[0];
+  }
+  return static_cast<size_t>(batch);
+}
+
+std::vector<Echo> plan_echo(const ProgramSpec& program, size_t set) {
   std::vector<Echo> plan;
-  const auto batch = static_cast<size_t>(std::max(program.batch_size, 1));
-  for (size_t out = 0; out < program.outputs.size() && !program.inputs.empty(); ++out) {
-    const size_t in = out % program.inputs.size();
-    const size_t in_row = program.inputs[in].bytes() / batch;
-    const size_t out_row = program.outputs[out].bytes() / batch;
+  const size_t batch = batch_of(program, set);
+  const size_t inputs = program.inputs.size();
+  for (size_t out = 0; out < program.outputs.size() && inputs > 0; ++out) {
+    const size_t in = out % inputs;
+    const size_t in_row = program.bytes(set, in) / batch;
+    const size_t out_row = program.bytes(set, inputs + out) / batch;
     plan.push_back({in, out, batch, in_row, out_row, std::min(in_row, out_row)});
   }
   return plan;
+}
+
+std::vector<std::vector<Echo>> plan_all(const ProgramSpec& program) {
+  std::vector<std::vector<Echo>> plans;
+  for (size_t set = 0; set < program.num_shape_sets(); ++set) {
+    plans.push_back(plan_echo(program, set));
+  }
+  return plans;
 }
 
 // The thread of an asynchronous null device: completes runs when their time has come.
@@ -130,12 +151,12 @@ struct NullProgramState {
   NullProgramState(std::shared_ptr<const Qpc> qpc, const NullSettings& settings)
       : qpc(std::move(qpc)),
         settings(settings),
-        echo(plan_echo(this->qpc->program())),
+        echo(plan_all(this->qpc->program())),
         faults(settings.seed),
         completions(settings.async ? std::make_unique<CompletionThread>() : nullptr) {}
   std::shared_ptr<const Qpc> qpc;
   NullSettings settings;
-  std::vector<Echo> echo;
+  std::vector<std::vector<Echo>> echo;  // by shape set
   FaultSource faults;
   std::atomic<uint32_t> activations{0};
   std::unique_ptr<CompletionThread> completions;
@@ -179,7 +200,7 @@ class NullExecObj final : public HostExecObj {
     if (state_->faults.hit(state_->settings.fault_rate)) {
       return Status(Code::kDeviceError, "null: device fault (injected)");
     }
-    for (const Echo& e : state_->echo) {
+    for (const Echo& e : state_->echo[shape_set_]) {
       const std::byte* from = inputs_[e.input].bound;
       std::byte* to = outputs_[e.output].bound;
       for (size_t row = 0; row < e.rows; ++row) {

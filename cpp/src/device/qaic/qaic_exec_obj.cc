@@ -16,6 +16,8 @@ class QaicExecObj final : public ExecObj {
         plan_(activation_->plan) {
     for (const IoPlace& place : plan_.inputs) inputs_.push_back({nullptr, nullptr, place.bytes});
     for (const IoPlace& place : plan_.outputs) outputs_.push_back({nullptr, nullptr, place.bytes});
+    shape_set_ = spec().default_shape_set();
+    resize(shape_set_);
   }
 
   ~QaicExecObj() override {
@@ -111,7 +113,33 @@ class QaicExecObj final : public ExecObj {
 
   bool lost() const noexcept override { return device_.health.lost(); }
 
+  Status change_shapes(size_t set) noexcept override {
+    const size_t sets = spec().num_shape_sets();
+    if (set >= sets) {
+      return Status(Code::kInvalidArgument,
+                    cat("shape set ", set, " does not exist; there are ", sets));
+    }
+    if (plan_.zero_copy) {
+      return Status(Code::kUnsupported,
+                    "qaic: DMA buffers have the program's own shapes only; leave skip_stage out");
+    }
+    shape_set_ = set;
+    resize(set);
+    return {};
+  }
+
  private:
+  const ProgramSpec& spec() const noexcept { return activation_->program->qpc->program(); }
+
+  // Also takes back what was bound.
+  void resize(size_t set) noexcept {
+    for_each_tensor([&](size_t t, Buffer& buffer, const IoPlace&) {
+      buffer.bytes = spec().bytes(set, t);
+      buffer.bound = buffer.own;
+    });
+    data_set_ = false;
+  }
+
   Status make(ExecHandles& handles) {
     QAicExecObjProperties_t properties = QAIC_EXECOBJ_PROPERTIES_DEFAULT;
     if (plan_.zero_copy) properties |= QAIC_EXECOBJ_PROPERTIES_ZERO_COPY_BUFFERS;
@@ -146,23 +174,30 @@ class QaicExecObj final : public ExecObj {
 
   Status make_buffers(ExecHandles& handles) {
     data_.assign(plan_.num_buffers, QBuffer{0, nullptr, 0, 0, QBUFFER_TYPE_HEAP});
+    dims_.assign(plan_.num_buffers, QBufferDimensions{});
+    dim_values_.assign(plan_.num_buffers, {});
     data_set_ = false;
     return for_each_buffer([&](Buffer& buffer, const IoPlace& place) {
       own(buffer, handles.memory.emplace_back(place.bytes).data());
-      data_[place.buffer].size = place.bytes;
       return Status();
     });
   }
 
   template <class Visit>
   Status for_each_buffer(Visit visit) {
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      QAICKIT_RETURN_IF_ERROR(visit(inputs_[i], plan_.inputs[i]));
-    }
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      QAICKIT_RETURN_IF_ERROR(visit(outputs_[i], plan_.outputs[i]));
-    }
-    return {};
+    Status status;
+    for_each_tensor([&](size_t, Buffer& buffer, const IoPlace& place) {
+      if (status.ok()) status = visit(buffer, place);
+    });
+    return status;
+  }
+
+  // In the program's order, inputs first.
+  template <class Visit>
+  void for_each_tensor(Visit visit) {
+    const size_t inputs = inputs_.size();
+    for (size_t i = 0; i < inputs; ++i) visit(i, inputs_[i], plan_.inputs[i]);
+    for (size_t i = 0; i < outputs_.size(); ++i) visit(inputs + i, outputs_[i], plan_.outputs[i]);
   }
 
   static void own(Buffer& buffer, std::byte* data) {
@@ -180,15 +215,29 @@ class QaicExecObj final : public ExecObj {
   // Only when a binding has changed.
   QStatus set_data() noexcept {
     if (data_set_) return QS_SUCCESS;
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      data_[plan_.inputs[i].buffer].buf = reinterpret_cast<uint8_t*>(inputs_[i].bound);
-    }
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      data_[plan_.outputs[i].buffer].buf = reinterpret_cast<uint8_t*>(outputs_[i].bound);
-    }
-    const QStatus status = api_.qaicExecObjSetData(handles_.exec, plan_.num_buffers, data_.data());
+    for_each_tensor([&](size_t, Buffer& buffer, const IoPlace& place) {
+      data_[place.buffer].buf = reinterpret_cast<uint8_t*>(buffer.bound);
+      data_[place.buffer].size = buffer.bytes;
+    });
+    const QStatus status =
+        spec().allowed_shapes.empty()
+            ? api_.qaicExecObjSetData(handles_.exec, plan_.num_buffers, data_.data())
+            : api_.qaicExecObjSetDataExt(handles_.exec, plan_.num_buffers, data_.data(), dims());
     data_set_ = status == QS_SUCCESS;
     return status;
+  }
+
+  // Those of the shape set in use, by which the library picks among the allowed shapes.
+  const QBufferDimensions* dims() {
+    for_each_tensor([&](size_t t, Buffer&, const IoPlace& place) {
+      const auto dims = spec().dims(shape_set_, t);
+      std::vector<uint32_t>& values = dim_values_[place.buffer];
+      values.assign(dims.begin(), dims.end());
+      dims_[place.buffer] = {static_cast<uint32_t>(values.size()),
+                             static_cast<uint32_t>(dtype_bytes(spec().tensor(t).dtype)),
+                             values.data()};
+    });
+    return dims_.data();
   }
 
   // The device takes its own buffers only.
@@ -250,8 +299,10 @@ class QaicExecObj final : public ExecObj {
   const Api& api_;
   const IoPlan& plan_;
   ExecHandles handles_;
-  std::vector<QBuffer> data_;  // host buffers, by binding index
-  bool data_set_ = false;      // the library has them
+  std::vector<QBuffer> data_;                      // host buffers, by binding index
+  std::vector<QBufferDimensions> dims_;            // of programs with several shapes; as data_
+  std::vector<std::vector<uint32_t>> dim_values_;  // what dims_ point at
+  bool data_set_ = false;                          // the library has them
   Status broken_;
   std::mutex cancel_mutex_;
 };
