@@ -260,8 +260,8 @@ _PMU_RECIPES = ("AxiRd", "AxiWr", "AxiRdWr", "KernelUtil", "HmxMacs")
 
 # What happens on a host, for the rows that share it.
 _BACKEND = (
-    "not given, or 'aic', which is all that the vendor's programs pass: a card if one is there, "
-    "else the CPU"
+    "not given, or 'aic', which is all that the vendor's programs pass: what QAICKIT_BACKEND in "
+    "the environment names, else a card if one is there, else the CPU"
 )
 _SHARED = "sessions on a host share its cores anyway"
 _NO_METRICS = "metrics and profiles of a session are not built yet; use run_benchmark()"

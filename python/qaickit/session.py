@@ -31,6 +31,8 @@ Array = npt.NDArray[Any]
 SessionT = TypeVar("SessionT", bound="Session")
 
 DEFAULT_NUM_INFERENCES = 40
+# Names the backend of programs that cannot be changed to say so.
+BACKEND_VARIABLE = "QAICKIT_BACKEND"
 # What the vendor's programs pass; to us it means "the default".
 _VENDOR_BACKEND = "aic"
 _RANDOM_SEED = 0
@@ -60,8 +62,9 @@ class Session:
     where keyword arguments win. Options of the compiler have no effect on a QPC.
 
     Construction opens or compiles the model; devices are taken by `setup()`, or by the first call
-    that needs them. Without `backend` a card is used if one is there, else the CPU; with it nothing
-    else is tried. `describe()` tells what the session runs on.
+    that needs them. `backend`, or else `QAICKIT_BACKEND` in the environment, names the kind of
+    device, and then nothing else is tried; without, a card is used if one is there, else the CPU.
+    `describe()` tells what the session runs on.
 
     All methods may be called from several threads at once; `run` computes in parallel on all
     activations and does not hold the GIL. A call that races with `reset` or `close` may raise
@@ -139,10 +142,10 @@ class Session:
         `inf_rate * batch_size` is samples a second.
         """
         inferences, seconds = _benchmark_length(num_inferences, inf_time)
-        inputs = _random_inputs(self._inputs) if input_dict is None else input_dict
+        inputs = random_inputs(self._inputs) if input_dict is None else input_dict
         completed, elapsed = self._ready().benchmark(inferences, seconds, inputs)
         rate = completed / elapsed if elapsed > 0 else 0.0
-        return completed, rate, elapsed, self._program["batch_size"]
+        return completed, rate, elapsed, self.batch_size
 
     def reset(self) -> None:
         """Releases the devices. The next run, or `setup`, takes them again.
@@ -213,6 +216,11 @@ class Session:
         return None if native is None else native.precision
 
     @property
+    def batch_size(self) -> int:
+        """Samples in one inference: the first dimension that all tensors share, else 1."""
+        return self._program["batch_size"]
+
+    @property
     def qpc_path(self) -> str:
         """The QPC file: the one given, or the one that was compiled."""
         return self._qpc.path
@@ -258,10 +266,12 @@ class Session:
 
     def _acquire(self) -> None:
         """Sets up the native session. The lock is held."""
-        backend = self._options["backend"] or ""
+        backend = self._options["backend"]
+        if backend in (None, _VENDOR_BACKEND):
+            backend = os.environ.get(BACKEND_VARIABLE, "")
         native = _core.Session(
             self._qpc,
-            backend="" if backend == _VENDOR_BACKEND else backend,
+            backend=backend,
             device_ids=self._options.device_ids(),
             num_activations=self._options["num_activations"],
             set_size=self._options["set_size"],
@@ -384,7 +394,7 @@ def _positive(kind: options.Kind, name: str, expects: str, value: object) -> Any
     return number
 
 
-def _random_inputs(shapes: ShapeDict) -> dict[str, Array]:
+def random_inputs(shapes: ShapeDict) -> dict[str, Array]:
     """Seeded values for each input: floats of a normal distribution, integers 0 or 1.
 
     Integers are small because they are often indices, of tokens or classes, which must exist.

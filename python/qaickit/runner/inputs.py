@@ -1,0 +1,238 @@
+"""What `qaic-runner` feeds a program with: files in the vendor's three arrangements, or noise."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qaickit._files import error_from_os, read_file
+from qaickit.errors import InvalidArgumentError
+from qaickit.session import Session, ShapeDict, random_inputs
+
+Array = npt.NDArray[Any]
+_RANDOM_SEED = 0
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A raw file for one tensor (C order, little-endian); `shape` where it is told."""
+
+    name: str
+    path: str
+    shape: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The files of one inference: inputs, and expected outputs (which may be none)."""
+
+    inputs: tuple[Buffer, ...]
+    expected: tuple[Buffer, ...] = ()
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Arrays of one inference, by name, as `Session.run` takes them."""
+
+    inputs: dict[str, Array]
+    expected: dict[str, Array]
+
+
+def read_samples(args: argparse.Namespace, session: Session) -> list[Sample]:
+    """The samples that the arguments name; empty where the inputs are to be random.
+
+    Errors: InvalidArgumentError and those of the file system, naming file and entry.
+    """
+    inputs, outputs = session.model_input_shape_dict, session.model_output_shape_dict
+    expected = _in_order(args.output_file, outputs, "-o") if args.output_file else ()
+    if args.batch_json is not None:
+        return _from_json(args.batch_json)
+    if args.batch_directory is not None:
+        files = _files_in(args.batch_directory)
+        return [Sample(_in_order([path], inputs, "--aic-batch-input-directory")) for path in files]
+    if args.batch_list is not None:
+        rows = read_file(args.batch_list, "the list of input files").decode().splitlines()
+        return [
+            Sample(_in_order([p.strip() for p in row.split(",")], inputs, args.batch_list))
+            for row in rows
+            if row.strip()
+        ]
+    if args.input_file:
+        return [Sample(_in_order(args.input_file, inputs, "-i"), expected)]
+    return []
+
+
+def load_feeds(samples: Sequence[Sample], session: Session, *, stack: bool) -> list[Feed]:
+    """The samples as arrays. With `stack`, those of batch size 1 are put together to batches.
+
+    The last batch is filled up with its last sample. Error: InvalidArgumentError (a size).
+    """
+    inputs, outputs = session.model_input_shape_dict, session.model_output_shape_dict
+    batch = session.batch_size
+    if stack and batch > 1 and samples and _is_single(samples[0], inputs, batch):
+        groups = [samples[at : at + batch] for at in range(0, len(samples), batch)]
+        return [
+            Feed(
+                {name: _stacked(name, group, spec, batch) for name, spec in inputs.items()},
+                {},  # one expected file cannot tell of a whole batch
+            )
+            for group in groups
+        ]
+    return [
+        Feed(
+            {buffer.name: _load(buffer, inputs, "input") for buffer in sample.inputs},
+            {
+                buffer.name: _load(buffer, outputs, "output")
+                for buffer in sample.expected
+                if os.path.exists(buffer.path)  # public scripts list outputs that are yet to be
+            },
+        )
+        for sample in samples
+    ]
+
+
+def random_feed(session: Session, *, any_bytes: bool) -> Feed:
+    """Random inputs, always the same: in a sensible range, or any bytes that the type can be."""
+    shapes = session.model_input_shape_dict
+    if not any_bytes:
+        return Feed(random_inputs(shapes), {})
+    generator = np.random.default_rng(_RANDOM_SEED)
+    arrays: dict[str, Array] = {}
+    for name, (shape, dtype) in shapes.items():
+        data = generator.bytes(prod(shape) * dtype.itemsize)
+        # A truth value of another byte than 0 or 1 is no value at all.
+        arrays[name] = (
+            (np.frombuffer(data, np.uint8) & 1).astype(bool).reshape(shape)
+            if dtype == np.bool_
+            else np.frombuffer(data, dtype).reshape(shape)
+        )
+    return Feed(arrays, {})
+
+
+def _in_order(paths: Sequence[str], shapes: ShapeDict, where: str) -> tuple[Buffer, ...]:
+    if len(paths) != len(shapes):
+        raise InvalidArgumentError(
+            f"{where}: expected {len(shapes)} files, in the order {', '.join(shapes)}; got "
+            f"{len(paths)}"
+        )
+    return tuple(Buffer(name, path) for name, path in zip(shapes, paths, strict=True))
+
+
+def _files_in(directory: str) -> list[str]:
+    try:
+        files = sorted(entry.path for entry in os.scandir(directory) if entry.is_file())
+    except OSError as error:
+        raise error_from_os(error, f"cannot list the inputs in '{directory}'") from error
+    if not files:
+        raise InvalidArgumentError(f"'{directory}' holds no input files")
+    return files
+
+
+def _from_json(path: str) -> list[Sample]:
+    """{"IO-files": [[{"path", "io-direction", "map-to", ...}, ...], ...]}, a list an inference."""
+    try:
+        document = json.loads(read_file(path, "the list of buffers"))
+        rows = document["IO-files"]
+        samples = [
+            Sample(
+                tuple(_buffer(entry, path) for entry in row if entry["io-direction"] == "in"),
+                tuple(_buffer(entry, path) for entry in row if entry["io-direction"] == "out"),
+            )
+            for row in rows
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidArgumentError(
+            f"'{path}': expected {{\"IO-files\": [[{{path, io-direction: in or out, map-to, and "
+            f"dims if need be}}, ...], ...]}}: {type(error).__name__}: {error}"
+        ) from error
+    if not samples:
+        raise InvalidArgumentError(f"'{path}' lists no inference")
+    return samples
+
+
+def _buffer(entry: dict[str, Any], json_path: str) -> Buffer:
+    if entry["io-direction"] not in ("in", "out"):
+        raise ValueError(f"io-direction {entry['io-direction']!r}")
+    dims = entry.get("dims")
+    # Relative to the JSON file, or, as public scripts also have it, to where the tool runs.
+    beside = Path(json_path).parent / entry["path"]
+    path = beside if beside.exists() else Path(entry["path"])
+    shape = None if dims is None else tuple(int(dim) for dim in dims)
+    if shape is not None and any(dim < 0 for dim in shape):
+        raise ValueError(f"dims {dims!r}")
+    return Buffer(str(entry["map-to"]), str(path), shape)
+
+
+def _spec(buffer: Buffer, shapes: ShapeDict, side: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    if buffer.name not in shapes:
+        raise InvalidArgumentError(
+            f"'{buffer.path}' is for {side} '{buffer.name}', which the program does not have; it "
+            f"has {', '.join(shapes)}"
+        )
+    return shapes[buffer.name]
+
+
+def _map(path: str, dtype: np.dtype[Any]) -> Array:
+    """The file's elements, mapped: however many files there are, they need no memory."""
+    try:
+        size = os.path.getsize(path)
+        if size % dtype.itemsize:
+            raise InvalidArgumentError(
+                f"'{path}' has {size} bytes, which is no whole number of {dtype} elements"
+            )
+        if size == 0:
+            return np.empty(0, dtype)
+        return np.asarray(np.memmap(path, dtype, mode="r"))
+    except OSError as error:
+        raise error_from_os(error, f"cannot read '{path}'") from error
+
+
+def _load(buffer: Buffer, shapes: ShapeDict, side: str) -> Array:
+    shape, dtype = _spec(buffer, shapes, side)
+    shape = shape if buffer.shape is None else buffer.shape
+    values = _map(buffer.path, dtype)
+    if values.size != prod(shape):
+        raise InvalidArgumentError(
+            f"'{buffer.path}' for {side} '{buffer.name}': expected {prod(shape) * dtype.itemsize} "
+            f"bytes, {dtype} {list(shape)}, got {values.nbytes}"
+        )
+    return values.reshape(shape)
+
+
+def _is_single(sample: Sample, shapes: ShapeDict, batch: int) -> bool:
+    """True when the files are for one sample of a batch."""
+    specs = [(buffer, _spec(buffer, shapes, "input")) for buffer in sample.inputs]
+    return bool(specs) and all(
+        os.path.exists(buffer.path)
+        and os.path.getsize(buffer.path) * batch == prod(shape) * dtype.itemsize
+        for buffer, (shape, dtype) in specs
+    )
+
+
+def _stacked(
+    name: str, group: Sequence[Sample], spec: tuple[tuple[int, ...], np.dtype[Any]], batch: int
+) -> Array:
+    shape, dtype = spec
+    rows = []
+    for sample in group:
+        buffer = next((buffer for buffer in sample.inputs if buffer.name == name), None)
+        if buffer is None:
+            raise InvalidArgumentError(f"input '{name}': an inference has no file for it")
+        rows.append(_map(buffer.path, dtype))
+        if rows[-1].size * batch != prod(shape):
+            raise InvalidArgumentError(
+                f"'{buffer.path}' for input '{name}': expected "
+                f"{prod(shape) * dtype.itemsize // batch} bytes, one sample of {batch} as the "
+                f"first file has, got {rows[-1].nbytes}"
+            )
+    rows += [rows[-1]] * (batch - len(rows))
+    return np.concatenate(rows).reshape(shape)
