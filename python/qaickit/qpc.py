@@ -1,4 +1,11 @@
-"""Looks into a QPC: ``python -m qaickit.qpc info|verify|extract FILE``.
+"""Looks into a QPC, also with the command lines of the vendor's `qaic-qpc`.
+
+    qaic-qpc info|verify|extract FILE         # also: python -m qaickit.qpc ...
+    qaic-qpc validate -i FILE
+    qaic-qpc extract --qpc FILE --output-dir DIR -s '*networkdesc.bin_dir/networkdesc.json'
+
+`extract` also writes each network descriptor as JSON, in a directory beside it. As the vendor's,
+`extract --qpc` overwrites what an earlier call has left; `extract FILE` needs --force for that.
 
 Exit codes: 0 all is well, 1 the file is bad or something could not be read or written,
 2 wrong usage.
@@ -7,6 +14,7 @@ Exit codes: 0 all is well, 1 the file is bad or something could not be read or w
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import json
 import os
 import signal
@@ -21,15 +29,17 @@ from rich.text import Text
 
 from qaickit import _core
 from qaickit._files import QPC_FILE_NAME, error_from_os, make_directory
-from qaickit.errors import InvalidArgumentError, NotFoundError, QaicKitError
+from qaickit.errors import DataLossError, InvalidArgumentError, NotFoundError, QaicKitError
 
 if TYPE_CHECKING:
     from qaickit._core import ProgramDict, QpcDict, SegmentDict
 
 __all__ = ["main"]
 
-PROG = "qaickit.qpc"
+PROG = "qaic-qpc"
 PIPE_WIDTH = 160
+DESCRIPTOR = "networkdesc.bin"
+DECODED_SUFFIX = "_dir/networkdesc.json"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,21 +67,28 @@ def _parser() -> argparse.ArgumentParser:
     for command in (info, verify):
         command.add_argument("--json", action="store_true", help="print JSON")
 
+    what = f"a QPC, or a directory that holds {QPC_FILE_NAME}"
+    validate = commands.add_parser("validate", help="check it, and tell what a card needs for it")
+    validate.set_defaults(run=_validate)
+    validate.add_argument("-i", "--input", required=True, dest="file", metavar="FILE", help=what)
+
     extract = commands.add_parser("extract", help="write segments to files")
     extract.set_defaults(run=_extract)
     extract.add_argument(
+        "-s",
         "--segment",
         action="append",
         metavar="NAME",
-        help="only this segment (may be repeated); default: all",
+        help="only this segment, or those that match this pattern (may be repeated); default: all",
     )
     extract.add_argument("--output-dir", default=".", metavar="DIR", help="default: here")
     extract.add_argument("--force", action="store_true", help="overwrite files")
 
-    for command in (info, verify, extract):
-        command.add_argument(
-            "file", metavar="FILE", help=f"a QPC, or a directory that holds {QPC_FILE_NAME}"
-        )
+    source = extract.add_mutually_exclusive_group(required=True)
+    source.add_argument("--qpc", metavar="FILE", help="the same as FILE, with --force")
+    source.add_argument("file", nargs="?", metavar="FILE", help=what)
+    for command in (info, verify):
+        command.add_argument("file", metavar="FILE", help=what)
     return parser
 
 
@@ -198,16 +215,35 @@ def _verify(args: argparse.Namespace) -> int:
     return 0
 
 
+def _validate(args: argparse.Namespace) -> int:
+    info = _core.read_qpc(_resolve(args.file))
+    program = info["program"]
+    rows = {
+        "QPC": info["path"],
+        "Size": f"{info['file_bytes']} bytes",
+        "Network name": program["name"],
+        "Batch size": program["batch_size"],
+        "Number of NSP required": program["num_cores"],
+        "Number of inputs": len(program["inputs"]),
+        "Number of outputs": len(program["outputs"]),
+        "Program for a card": "yes" if info["has_card_half"] else "no",
+        "Program for a host": "yes" if info["has_host_half"] else "no",
+    }
+    for key, value in rows.items():
+        print(f"{key}: {_printable(str(value))}")
+    print("The QPC is valid")
+    return 0
+
+
 def _extract(args: argparse.Namespace) -> int:
-    path = _resolve(args.file)
-    present = [segment["name"] for segment in _core.read_qpc(path)["segments"]]
-    names = list(dict.fromkeys(args.segment or present))
-    for name in names:
-        if name not in present:
-            have = ", ".join(map(repr, present))
-            raise NotFoundError(f"{path}: has no segment {name!r}; it has {have}")
+    path = _resolve(args.qpc or args.file)
+    segments = [segment["name"] for segment in _core.read_qpc(path)["segments"]]
+    decoded = {
+        name + DECODED_SUFFIX: name for name in segments if name.split("/")[-1] == DESCRIPTOR
+    }
+    names = _chosen(args.segment, [*segments, *decoded], path)
     targets = {name: _target(args.output_dir, name) for name in names}
-    if not args.force:
+    if not args.force and args.qpc is None:
         for target in targets.values():
             if os.path.lexists(target):
                 raise InvalidArgumentError(
@@ -215,19 +251,52 @@ def _extract(args: argparse.Namespace) -> int:
                 )
     make_directory(args.output_dir, "the output directory")
     for name, target in targets.items():
-        data = _core.qpc_segment(path, name)
+        data = _core.qpc_segment(path, decoded.get(name, name))
+        if name in decoded:
+            data = _decoded(data, path, name)
+        make_directory(str(target.parent), "the directory of a segment")
         _write_atomically(target, data)
         print(f"{_printable(str(target))} ({len(data):,} bytes)")
     return 0
 
 
+def _chosen(wanted: Sequence[str] | None, present: Sequence[str], path: str) -> list[str]:
+    """Names without doubles. Error: NotFoundError where one that is wanted is not there.
+
+    A pattern may match nothing: public scripts ask for segments that only some QPCs have.
+    """
+    if not wanted:
+        return list(dict.fromkeys(present))
+    found: dict[str, None] = {}
+    for name in wanted:
+        # A name may hold brackets, so one that is there wins over its reading as a pattern.
+        matches = [name] if name in present else fnmatch.filter(present, name)
+        if not matches and ("*" in name or "?" in name):
+            print(f"{PROG}: {path}: no segment matches {_printable(name)!r}", file=sys.stderr)
+        elif not matches:
+            have = ", ".join(map(repr, present))
+            raise NotFoundError(f"{path}: has no segment {name!r}; it has {have}")
+        found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+def _decoded(data: bytes, path: str, name: str) -> bytes:
+    from qaickit.network_desc import decode  # protobuf, which nothing else here needs
+
+    try:
+        return (json.dumps(decode(data), indent=2) + "\n").encode()
+    except DataLossError as error:
+        raise DataLossError(f"{path}: {name}: {error}") from error
+
+
 def _target(directory: str, name: str) -> Path:
     """Where a segment goes; a name from the file must not lead out of the directory."""
-    if name in ("", ".", "..") or any(c in name for c in "/\\\0"):
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
         raise InvalidArgumentError(
             f"segment {name!r} cannot be a file name; choose other segments with --segment"
         )
-    return Path(directory, name)
+    return Path(directory, *parts)
 
 
 def _write_atomically(target: Path, data: bytes) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from qaickit import _core
-from qaickit.errors import QaicKitError
+from qaickit.errors import DataLossError, QaicKitError
+from qaickit.network_desc import decode
 from qaickit.qpc import main
 
 MODEL = b"stands for an ONNX graph " * 40
@@ -57,7 +58,7 @@ def fails(*args: str | Path, code: int = 1) -> str:
     assert result.returncode == code, result.stderr
     assert "Traceback" not in result.stderr
     if code == 1:
-        assert result.stderr.startswith("qaickit.qpc: error: ")
+        assert result.stderr.startswith("qaic-qpc: error: ")
     return result.stderr
 
 
@@ -215,7 +216,7 @@ def test_unreadable_file(qpc: Path, capsys: pytest.CaptureFixture[str]) -> None:
         os.seteuid(user)
     captured = capsys.readouterr()
     assert (code, captured.out) == (1, "")
-    assert captured.err.startswith("qaickit.qpc: error: ")
+    assert captured.err.startswith("qaic-qpc: error: ")
     assert "Permission denied" in captured.err
 
 
@@ -226,7 +227,7 @@ def test_path_that_is_not_utf8() -> None:
 def test_usage_errors(qpc: Path) -> None:
     for args in ([], ["info"], ["nonsense", qpc], ["info", "--bogus", qpc], ["extract", qpc, "x"]):
         message = fails(*args, code=2)
-        assert message.startswith("usage: qaickit.qpc")
+        assert message.startswith("usage: qaic-qpc")
         assert ": error: " in message
     assert run("--help").returncode == 0
 
@@ -236,7 +237,7 @@ def test_extract_all(qpc: Path, tmp_path: Path) -> None:
     result = run("extract", qpc, "--output-dir", target)
     assert (result.returncode, result.stderr) == (0, "")
     names = {entry.name for entry in target.iterdir()}
-    assert names == VENDOR_SEGMENTS | HOST_SEGMENTS | {"notes.txt"}
+    assert names == VENDOR_SEGMENTS | HOST_SEGMENTS | {"notes.txt", "networkdesc.bin_dir"}
     assert (target / "qaickit.model.onnx").read_bytes() == MODEL
     assert (target / "notes.txt").read_bytes() == b"more"
 
@@ -268,6 +269,75 @@ def test_extract_stays_in_its_directory(name: str, tmp_path: Path) -> None:
     assert not target.exists()
     args = ("--segment", "network.elf", "--output-dir", target)
     assert run("extract", path, *args).returncode == 0
+
+
+def test_extract_keeps_the_folders_of_a_program_for_several_cards(tmp_path: Path) -> None:
+    path = card_only(tmp_path / "card.bin", (b"slice0_dir/networkdesc.bin", b"slice0_dir/x.bin"))
+    target = tmp_path / "out"
+    assert run("extract", path, "-s", "slice*/x.bin", "--output-dir", target).returncode == 0
+    assert (target / "slice0_dir" / "x.bin").read_bytes() == b"extra"
+    assert run("extract", path, "--output-dir", tmp_path / "all").returncode == 0
+    names = ("networkdesc.bin_dir", "slice0_dir/networkdesc.bin_dir")
+    for name in names:
+        assert (tmp_path / "all" / name / "networkdesc.json").exists()
+
+
+# --- as the vendor's tool ------------------------------------------------------------------------
+
+
+def test_vendors_extract_decodes_the_descriptor(qpc: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    args = ("extract", "--qpc", qpc, "--output-dir", target, "-s", "*StaticConstants.constants.bin",
+            "-s", "*networkdesc.bin_dir/networkdesc.json")  # fmt: skip
+    for _ in range(2):  # the second time over the files of the first
+        result = run(*args)
+        assert result.returncode == 0, result.stderr
+        assert "no segment matches '*StaticConstants.constants.bin'" in result.stderr
+    (path,) = target.rglob("networkdesc.json")
+    assert path == target / "networkdesc.bin_dir" / "networkdesc.json"
+    fields = json.loads(path.read_text())
+    assert (fields["network_name"], fields["num_cores"], fields["batch_size"]) == ("demo", 4, 2)
+    assert fields["allowed_shapes"] == []
+    assert [entry["name"] for entry in fields["inputs"]] == ["ids", "mask", "image"]
+    image = fields["inputs"][2]["io_initial"]
+    assert (image["type"], image["dims"]) == ("UInt8QTy", [2, 3])
+    assert (image["qscale"], image["qoffset"]) == (0.5, 128)
+    (step,) = fields["inputs"][0]["transformseq"]
+    assert step["copy_dma_buffer"] == {"dir": "In", "offset": 0, "buffer_num": 0}
+
+
+def test_descriptor_of_the_vendors_compiler(tmp_path: Path) -> None:
+    path = card_only(tmp_path / "card.bin")
+    target = tmp_path / "out"
+    assert run("extract", "--qpc", path, "--output-dir", target).returncode == 0
+    fields = json.loads((target / "networkdesc.bin_dir" / "networkdesc.json").read_text())
+    assert fields["inputs"][0]["name"] == "x"
+    assert fields["outputs"][0]["io_transformed"]["dims"] == [1, 5]
+
+
+def test_fields_that_qaickit_does_not_write_are_decoded() -> None:
+    data = b"\x52\x02\x07\x08" + b"\x62\x04\x18\x46\x10\x01" + b"\x8a\x01\x01\x00"
+    data += b"\x82\x01\x06\x08\x01\x12\x02\x18\x20" + b"\xf8\x3f\x01"  # and one unknown
+    fields = decode(data)
+    assert fields["thread_groups"] == [7, 8]
+    assert fields["stats"]["stats_level"] == 70
+    assert fields["stats"]["print_stats"] is True
+    assert fields["cluster_offsets"] == [0]
+    assert fields["crc_info"]["entries"][0]["size"] == 32
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"\x1a\x05ab", b"\x1a\x02\xff\xfe"])
+def test_bad_descriptors(data: bytes) -> None:
+    with pytest.raises(DataLossError, match="no network descriptor"):
+        decode(data)
+
+
+def test_vendors_validate(qpc: Path) -> None:
+    result = run("validate", "-i", qpc)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "Number of NSP required: 4\n" in result.stdout
+    qpc.write_bytes(qpc.read_bytes()[:-1])
+    fails("validate", "-i", qpc)
 
 
 def test_extract_failure_leaves_nothing(qpc: Path, tmp_path: Path) -> None:
