@@ -662,3 +662,9 @@ def _read_yaml(path: str) -> dict[str, tuple[Any, str]]:
             f"{found['options_path'][1]}: an option file cannot name another"
         )
     return found
+
+
+if __name__ == "__main__":
+    from qaickit._option_page import option_page
+
+    print(option_page(), end="")

@@ -46,6 +46,7 @@ class ShapeDict(dict[str, tuple[tuple[int, ...], np.dtype[Any]]]):
     """
 
     def __call__(self) -> ShapeDict:
+        """The dict itself."""
         return self
 
 

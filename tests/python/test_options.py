@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qaickit._option_page import option_page
 from qaickit.errors import InvalidArgumentError, NotFoundError, UnsupportedError
 from qaickit.options import CONTRADICTIONS, OPTIONS, Group, Host, find_option, resolve
 
@@ -321,3 +322,14 @@ def test_updated() -> None:
         options.updated({"backend": "cpu"})
     with pytest.raises(InvalidArgumentError, match="at least 1"):
         options.updated({"set_size": 0})
+
+
+def test_the_page_is_that_of_the_table() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "options.md"
+    assert page.read_text() == option_page(), "run: python -m qaickit.options > docs/options.md"
+
+
+def test_the_page_has_every_option() -> None:
+    rows = [line for line in option_page().splitlines() if line.startswith("| `")]
+    assert len(rows) == len(OPTIONS)
+    assert all(row.count(" | ") == rows[0].count(" | ") for row in rows)

@@ -33,6 +33,7 @@ class Row:
 
     @property
     def dest(self) -> str:
+        """The name of the attribute that the value ends up in."""
         long = next(name for name in self.names if name.startswith("--"))
         return str(self.settings.get("dest", long[2:].replace("-", "_")))
 
