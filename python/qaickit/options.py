@@ -263,7 +263,10 @@ _BACKEND = (
     "not given, or 'aic', which is all that the vendor's programs pass: what QAICKIT_BACKEND in "
     "the environment names, else a card if one is there, else the CPU"
 )
-_SHARED = "sessions on a host share its cores anyway"
+_TURNS = (
+    "they take turns; where a card has too few cores for all of them, one that idles gives its "
+    "activations up to the one whose turn it is"
+)
 _NO_METRICS = "metrics and profiles of a session are not built yet; use run_benchmark()"
 _NO_CUSTOM_IO = "custom inputs and outputs are not built yet"
 _ONE_SHAPE = "a QPC compiled here has one fixed shape; define the symbols with onnx_define_symbol"
@@ -310,8 +313,8 @@ OPTIONS: tuple[Option, ...] = (
          default=10, low=1, changeable=True, note="used by asynchronous devices"),
     _run("threads_per_activation", INT, "CPU threads that one inference may use", default=1, low=1),
     _run("device_settings", SETTINGS, "Settings of the backend by name", default=_EMPTY),
-    _run_ignored("oversubscription_name", TEXT, "Sessions of one name share a card's cores",
-                 note=_SHARED),
+    _run("oversubscription_name", TEXT, "Sessions of one name, in one process, share their cores",
+         note=_TURNS),
     _run_refused("enable_metrics", BOOL, "Collect latencies for get_metrics()", note=_NO_METRICS),
     _run_refused("enable_profiling", BOOL, "Profile runs, and collect latencies", note=_NO_METRICS),
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import os
@@ -17,10 +18,12 @@ import numpy.typing as npt
 
 from qaickit import _core, options
 from qaickit._files import ModelFile, locate_model
+from qaickit._turns import forget_after_fork, turns_of
 from qaickit.errors import (
     ClosedError,
     FailedPreconditionError,
     InvalidArgumentError,
+    ResourceExhaustedError,
     UnsupportedError,
 )
 
@@ -35,6 +38,7 @@ DEFAULT_NUM_INFERENCES = 40
 BACKEND_VARIABLE = "QAICKIT_BACKEND"
 # What the vendor's programs pass; to us it means "the default".
 _VENDOR_BACKEND = "aic"
+_NO_TURN = contextlib.nullcontext()
 _RANDOM_SEED = 0
 
 
@@ -113,7 +117,8 @@ class Session:
         Errors: ClosedError, UnavailableError (no such device here), ResourceExhaustedError (too
         many activations), UnsupportedError (the QPC lacks the half for this kind of device).
         """
-        self._ready()
+        with self._turn():
+            self._ready()
 
     def run(self, input_dict: Mapping[str, Array]) -> dict[str, Array]:
         """One inference: input name -> array in, output name -> array out.
@@ -125,7 +130,8 @@ class Session:
         Errors: InvalidArgumentError names the input, what was expected, what came and what to do;
         ClosedError; DeviceError.
         """
-        return self._ready().run(input_dict)
+        with self._turn():
+            return self._ready().run(input_dict)
 
     def run_benchmark(
         self,
@@ -144,7 +150,8 @@ class Session:
         """
         inferences, seconds = _benchmark_length(num_inferences, inf_time)
         inputs = random_inputs(self._inputs) if input_dict is None else input_dict
-        completed, elapsed = self._ready().benchmark(inferences, seconds, inputs)
+        with self._turn():
+            completed, elapsed = self._ready().benchmark(inferences, seconds, inputs)
         rate = completed / elapsed if elapsed > 0 else 0.0
         return completed, rate, elapsed, self.batch_size
 
@@ -255,6 +262,11 @@ class Session:
 
     # --- the native session
 
+    def _turn(self) -> contextlib.AbstractContextManager[None]:
+        """Holds the cores, where they are shared with other sessions."""
+        name = self._options["oversubscription_name"]
+        return _NO_TURN if name is None else turns_of(name).turn(self)
+
     def _ready(self) -> _core.Session:
         """The native session, set up now if need be."""
         with self._lock:
@@ -267,10 +279,34 @@ class Session:
 
     def _acquire(self) -> None:
         """Sets up the native session. The lock is held."""
+        native = self._open_native()
+        _set_up.add(self)
+        self._native = native
+        self._finalizer = weakref.finalize(self, native.close)
+        # The hot path: calling sess.run() finds the native method without passing through ours. A
+        # subclass that overrides run() keeps its own, and a session that shares cores waits first.
+        if type(self).run is Session.run and self._options["oversubscription_name"] is None:
+            self.__dict__["run"] = native.run
+
+    def _open_native(self) -> _core.Session:
+        """A native session. Cores that are shared and too few are taken from those that idle."""
+        name = self._options["oversubscription_name"]
+        idle = [] if name is None else turns_of(name).others(self)
+        while True:
+            try:
+                return self._open_native_once()
+            except ResourceExhaustedError:
+                if not idle:
+                    raise
+            other: Session = idle.pop(0)
+            with other._lock:
+                other._release(wait=True)
+
+    def _open_native_once(self) -> _core.Session:
         backend = self._options["backend"]
         if backend in (None, _VENDOR_BACKEND):
             backend = os.environ.get(BACKEND_VARIABLE, "")
-        native = _core.Session(
+        return _core.Session(
             self._qpc,
             backend=backend,
             device_ids=self._options.device_ids(),
@@ -279,13 +315,6 @@ class Session:
             threads_per_activation=self._options["threads_per_activation"],
             device_settings=dict(self._options["device_settings"]),
         )
-        _set_up.add(self)
-        self._native = native
-        self._finalizer = weakref.finalize(self, native.close)
-        # The hot path: calling sess.run() finds the native method without passing through ours. A
-        # subclass that overrides run() keeps its own.
-        if type(self).run is Session.run:
-            self.__dict__["run"] = native.run
 
     def _release(self, *, wait: bool) -> None:
         """Lets go of the native session, if there is one. The lock is held."""
@@ -330,6 +359,7 @@ _set_up: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
 def _disown_all() -> None:
+    forget_after_fork()
     for session in list(_set_up):
         session._disown()
 
