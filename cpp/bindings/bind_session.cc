@@ -126,15 +126,17 @@ void bind_session(py::module_& m) {
   py::class_<PySession, std::shared_ptr<PySession>>(m, "Session")
       .def(py::init([](const PyQpc& qpc, const std::string& backend, std::vector<int> device_ids,
                        uint32_t num_activations, uint32_t set_size, uint32_t threads_per_activation,
-                       DeviceSettings device_settings) {
+                       DeviceSettings device_settings, bool metrics, uint32_t profile_runs) {
              return std::make_shared<PySession>(
                  qpc.qpc, SessionOptions{backend, std::move(device_ids), num_activations, set_size,
-                                         threads_per_activation, std::move(device_settings)});
+                                         threads_per_activation, std::move(device_settings),
+                                         metrics, profile_runs});
            }),
            py::arg("qpc"), py::kw_only(), py::arg("backend") = "",
            py::arg("device_ids") = std::vector<int>{}, py::arg("num_activations") = 1,
            py::arg("set_size") = 10, py::arg("threads_per_activation") = 1,
-           py::arg("device_settings") = DeviceSettings{})
+           py::arg("device_settings") = DeviceSettings{}, py::arg("metrics") = false,
+           py::arg("profile_runs") = 0)
       .def_property_readonly("program",
                              [](const PySession& s) { return to_dict(s.session().program()); })
       .def_property_readonly("manifest", [](const PySession& s) { return to_dict(s.manifest()); })
@@ -152,6 +154,16 @@ void bind_session(py::module_& m) {
       .def("run", &PySession::run, py::arg("input_dict"))
       .def("benchmark", &PySession::benchmark, py::arg("inferences"), py::arg("seconds"),
            py::arg("inputs") = py::none())
+      .def("metrics",
+           [](const PySession& s) { return to_dict(value_or_raise(s.session().metrics())); })
+      .def("profile",
+           [](const PySession& s) {
+             py::list runs;
+             for (const RunProfile& run : value_or_raise(s.session().profile())) {
+               runs.append(to_dict(run));
+             }
+             return runs;
+           })
       .def("close", &PySession::close);
 }
 

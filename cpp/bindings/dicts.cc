@@ -100,6 +100,32 @@ py::dict to_dict(const BatchStats& stats) {
   return dict;
 }
 
+// The vendor's names.
+py::dict to_dict(const RunMetrics& metrics) {
+  py::dict dict;
+  dict["num_of_inferences"] = metrics.runs;
+  dict["min_latency"] = metrics.min;
+  dict["max_latency"] = metrics.max;
+  dict["P25"] = metrics.p25;
+  dict["P50"] = metrics.p50;
+  dict["P75"] = metrics.p75;
+  dict["P90"] = metrics.p90;
+  dict["P99"] = metrics.p99;
+  dict["P999"] = metrics.p999;
+  dict["total_inference_time"] = metrics.total;
+  dict["avg_latency"] = metrics.average;
+  return dict;
+}
+
+py::dict to_dict(const RunProfile& run) {
+  py::dict dict;
+  dict["wait"] = run.wait;
+  dict["gather"] = run.gather;
+  dict["device"] = run.device;
+  dict["scatter"] = run.scatter;
+  return dict;
+}
+
 ProgramSpec to_program(const py::dict& program) {
   return {item(program, "name").cast<std::string>(),
           to_specs(item(program, "inputs")),

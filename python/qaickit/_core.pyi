@@ -68,6 +68,25 @@ class BatchStatsDict(TypedDict):
     activation_batches: list[int]
     lost_activations: int
 
+class MetricsDict(TypedDict):
+    num_of_inferences: int  # ended well, the first of the session not counted
+    min_latency: float  # seconds, as all below
+    max_latency: float
+    P25: float
+    P50: float
+    P75: float
+    P90: float
+    P99: float
+    P999: float
+    total_inference_time: float
+    avg_latency: float
+
+class RunProfileDict(TypedDict):
+    wait: float  # seconds, as all below: for an idle ExecObj
+    gather: float  # inputs bound or copied
+    device: float  # computing, transfers included
+    scatter: float  # outputs copied, ExecObj given back
+
 class QaicLibraryDict(TypedDict):
     path: str
     major: int
@@ -187,6 +206,8 @@ class Session:
         set_size: int = 10,
         threads_per_activation: int = 1,
         device_settings: Mapping[str, str] = ...,
+        metrics: bool = False,
+        profile_runs: int = 0,
     ) -> None: ...
     @property
     def program(self) -> ProgramDict: ...
@@ -202,6 +223,12 @@ class Session:
     def benchmark(
         self, inferences: int, seconds: float, inputs: Mapping[str, npt.NDArray[Any]] | None = None
     ) -> tuple[int, float]: ...
+    def metrics(self) -> MetricsDict:
+        """Of `run` so far, with `metrics` or `profile_runs`; else FailedPreconditionError."""
+
+    def profile(self) -> list[RunProfileDict]:
+        """The first `profile_runs` runs, in order; as `metrics` otherwise."""
+
     def close(self) -> None: ...
 
 class LoadgenTest:

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 #include <mutex>
+#include <optional>
 
 #include "base/cat.h"
 #include "base/clock.h"
@@ -11,6 +12,7 @@
 #include "batch/pool.h"
 #include "session/benchmark.h"
 #include "session/resources.h"
+#include "session/run_meter.h"
 
 namespace qaickit {
 namespace {
@@ -46,14 +48,16 @@ void complete_call(void* table, Slot& slot, const Status& status) noexcept {
 
 class SessionImpl final : public Session {
  public:
-  explicit SessionImpl(std::shared_ptr<Resources> resources)
+  SessionImpl(std::shared_ptr<Resources> resources, const SessionOptions& options)
       : resources_(std::move(resources)),
         program_(resources_->qpc->program()),
         backend_(*resources_->backend),
         infos_(resources_->infos),
         precision_(resources_->precision),
         slots_(*resources_->slots),
-        async_(resources_->async) {}
+        async_(resources_->async) {
+    if (options.metrics || options.profile_runs > 0) meter_.emplace(options.profile_runs);
+  }
 
   ~SessionImpl() override { (void)close(); }
 
@@ -67,6 +71,18 @@ class SessionImpl final : public Session {
 
   Status run(std::span<const ConstBuffer> inputs, std::span<const MutableBuffer> outputs,
              const RunShape& wanted) noexcept override {
+    if (!meter_) return run_one(inputs, outputs, wanted, nullptr);
+    RunTimes times;
+    times.start = now_ns();
+    Status status = run_one(inputs, outputs, wanted, &times);
+    times.end = now_ns();
+    if (status.ok()) meter_->record(times);
+    return status;
+  }
+
+  // `times` null: nobody measures.
+  Status run_one(std::span<const ConstBuffer> inputs, std::span<const MutableBuffer> outputs,
+                 const RunShape& wanted, RunTimes* times) noexcept {
     QAICKIT_ASSIGN_OR_RETURN(const RunShape shape, resolve(wanted, inputs, &outputs));
     QAICKIT_RETURN_IF_ERROR(check("input", inputs, program_.inputs, 0, shape));
     QAICKIT_RETURN_IF_ERROR(
@@ -86,12 +102,17 @@ class SessionImpl final : public Session {
       slots_.release(*slot);
       return closed_error();
     }
+    if (times) {
+      times->slot = slot->index;
+      times->acquired = now_ns();
+    }
     slot->foreign_bindings.store(true, std::memory_order_relaxed);
     if (Status status = slot->exec->select_shapes(shape.set); !status.ok()) {
       slots_.release(*slot);
       return status;
     }
-    return async_ ? call_async(*slot, inputs, outputs) : call_sync(*slot, inputs, outputs);
+    return async_ ? call_async(*slot, inputs, outputs, times)
+                  : call_sync(*slot, inputs, outputs, times);
   }
 
   Status start(BatchHandler& handler, const BatchPolicy& policy) override {
@@ -157,6 +178,15 @@ class SessionImpl final : public Session {
                     "benchmark needs a number of inferences or a time above 0 seconds");
     }
     return run_benchmark(*this, slots_.size(), inferences, seconds, inputs, shape.set);
+  }
+
+  Result<RunMetrics> metrics() const override {
+    if (!meter_) return not_measured();
+    return meter_->metrics();
+  }
+  Result<std::vector<RunProfile>> profile() const override {
+    if (!meter_) return not_measured();
+    return meter_->profile();
   }
 
   Status close() noexcept override {
@@ -225,8 +255,13 @@ class SessionImpl final : public Session {
     return {};
   }
 
+  static Status not_measured() {
+    return Status(Code::kFailedPrecondition,
+                  "the session does not measure its runs; open it with metrics or profile_runs");
+  }
+
   Status call_sync(Slot& slot, std::span<const ConstBuffer> inputs,
-                   std::span<const MutableBuffer> outputs) noexcept {
+                   std::span<const MutableBuffer> outputs, RunTimes* times) noexcept {
     ExecObj& exec = *slot.exec;
     Status status;
     bool part = false;
@@ -240,7 +275,9 @@ class SessionImpl final : public Session {
       const bool whole = outputs[i].bytes == exec.output(i).size();
       status = exec.bind_output(i, whole ? outputs[i].data : nullptr);
     }
+    if (times) times->gathered = now_ns();
     if (status.ok()) status = exec.run();
+    if (times) times->computed = now_ns();
     for (size_t i = 0; part && status.ok() && i < outputs.size(); ++i) {
       if (outputs[i].bytes < exec.output(i).size()) {
         copy_bytes(outputs[i].data, exec.output(i).data(), outputs[i].bytes);
@@ -253,7 +290,7 @@ class SessionImpl final : public Session {
   // Through the ExecObj's own buffers: after a time-out the device may still use them, and the
   // caller's memory is his again.
   Status call_async(Slot& slot, std::span<const ConstBuffer> inputs,
-                    std::span<const MutableBuffer> outputs) noexcept {
+                    std::span<const MutableBuffer> outputs, RunTimes* times) noexcept {
     Status status;
     for (size_t i = 0; status.ok() && i < inputs.size(); ++i) {
       status = slot.exec->bind_input(i, nullptr);
@@ -266,6 +303,7 @@ class SessionImpl final : public Session {
       slots_.release(slot);
       return status;
     }
+    if (times) times->gathered = now_ns();
     slot.on_complete = complete_call;
     slot.on_complete_arg = &slots_;
     slot.state.store(Slot::kCalling, std::memory_order_release);
@@ -285,6 +323,7 @@ class SessionImpl final : public Session {
       (void)slot.finish();
       if (slot.exec->lost()) slots_.mark_lost(slot.activation);
     }
+    if (times) times->computed = now_ns();
     for (size_t i = 0; status.ok() && i < outputs.size(); ++i) {
       copy_bytes(outputs[i].data, slot.exec->output(i).data(), outputs[i].bytes);
     }
@@ -299,6 +338,7 @@ class SessionImpl final : public Session {
   const std::string precision_;
   SlotTable& slots_;
   const bool async_;
+  std::optional<RunMeter> meter_;  // none: not asked for
   std::atomic<bool> closed_{false};
 
   mutable std::mutex mutex_;  // start, stop, stats
@@ -314,7 +354,7 @@ Result<std::unique_ptr<Session>> Session::open(std::shared_ptr<const Qpc> qpc,
   const std::string label = qpc->label();
   auto resources = acquire_resources(std::move(qpc), options);
   if (!resources.ok()) return resources.status().with_context(label);
-  return std::unique_ptr<Session>(new SessionImpl(std::move(resources).value()));
+  return std::unique_ptr<Session>(new SessionImpl(std::move(resources).value(), options));
 }
 
 }  // namespace qaickit

@@ -402,5 +402,65 @@ TEST(SessionBenchmark, DeviceErrorEndsIt) {
   EXPECT_TRUE(is_error(session->benchmark(0, 1e9, {}).status(), Code::kDeviceError));
 }
 
+TEST(SessionMetrics, AreRefusedWhereNobodyAskedForThem) {
+  const auto session = open_null(echo_program());
+  EXPECT_TRUE(is_error(session->metrics().status(), Code::kFailedPrecondition, "metrics"));
+  EXPECT_TRUE(is_error(session->profile().status(), Code::kFailedPrecondition, "profile_runs"));
+}
+
+TEST(SessionMetrics, CountRunsButForTheFirstAndKeepTheStagesOfSome) {
+  for (const char* async : {"0", "1"}) {
+    SessionOptions options;
+    options.backend = "null";
+    options.device_settings = {{"latency_us", "2000"}, {"async", async}};
+    options.profile_runs = 3;
+    const auto session = value_of(Session::open(make_qpc(echo_program()), options));
+    EXPECT_EQ(value_of(session->metrics()).runs, 0u);
+    const std::vector<int64_t> x(4);
+    std::vector<int64_t> y(4);
+    const ConstBuffer in{x.data(), 32};
+    const MutableBuffer out{y.data(), 32};
+    for (int i = 0; i < 5; ++i) ASSERT_TRUE(is_ok(session->run({&in, 1}, {&out, 1})));
+    EXPECT_FALSE(session->run({&in, 1}, {}).ok());  // not an inference
+    const RunMetrics metrics = value_of(session->metrics());
+    EXPECT_EQ(metrics.runs, 4u);
+    EXPECT_GE(metrics.min, 0.002);
+    EXPECT_GE(metrics.max, metrics.p999);
+    EXPECT_GE(metrics.p999, metrics.p50);
+    EXPECT_GE(metrics.p50, metrics.min);
+    EXPECT_NEAR(metrics.total, metrics.average * 4, 1e-9);
+    const std::vector<RunProfile> profile = value_of(session->profile());
+    ASSERT_EQ(profile.size(), 3u);
+    for (const RunProfile& run : profile) {
+      EXPECT_GE(run.device, 0.002);
+      for (const double stage : {run.wait, run.gather, run.scatter}) {
+        EXPECT_GE(stage, 0);
+        EXPECT_LT(stage, 60);
+      }
+    }
+  }
+}
+
+TEST(SessionMetrics, OfThreads) {
+  SessionOptions options;
+  options.backend = "null";
+  options.num_activations = 2;
+  options.metrics = true;
+  const auto session = value_of(Session::open(make_qpc(echo_program()), options));
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      const std::vector<int64_t> x(4);
+      std::vector<int64_t> y(4);
+      const ConstBuffer in{x.data(), 32};
+      const MutableBuffer out{y.data(), 32};
+      for (int i = 0; i < 250; ++i) EXPECT_TRUE(session->run({&in, 1}, {&out, 1}).ok());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(value_of(session->metrics()).runs, 999u);
+  EXPECT_TRUE(value_of(session->profile()).empty());
+}
+
 }  // namespace
 }  // namespace qaickit
