@@ -55,7 +55,7 @@ def session(model: onnx.ModelProto) -> ort.InferenceSession:
 
 
 def test_registry_names_and_fields() -> None:
-    assert list(MODELS) == ["digits", "resnet50-shaped"]
+    assert list(MODELS) == ["digits", "digits-encoder", "resnet50-shaped"]
     for name, spec in MODELS.items():
         assert spec.name == name
         assert spec.workload == "classification"
@@ -89,7 +89,7 @@ def test_find_model_unknown_name(name: str, hint: str) -> None:
         find_model(name)
     assert isinstance(caught.value, ValueError)
     assert str(caught.value) == (
-        f"model '{name}': not known; expected one of digits, resnet50-shaped{hint}"
+        f"model '{name}': not known; expected one of digits, digits-encoder, resnet50-shaped{hint}"
     )
 
 
@@ -194,6 +194,28 @@ def test_digits_heldout_accuracy(batch: int) -> None:
         answers.append(logits.argmax(axis=1))
     right = int((np.concatenate(answers) == dataset.labels).sum())
     assert right / len(dataset) >= 0.98
+
+
+def test_encoder_file_is_as_documented() -> None:
+    path = find_model("digits-encoder").ensure()
+    assert path.stat().st_size < 250_000
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    assert opset(model) == {"": 17}
+    image = (onnx.TensorProto.FLOAT, ["batch", 1, 8, 8])
+    assert shapes(list(model.graph.input)) == {"image": image}
+    assert shapes(list(model.graph.output)) == {"logits": (onnx.TensorProto.FLOAT, ["batch", 10])}
+    assert properties(model)["qaickit.random_weights"] == "false"
+    readme = (path.parent / "README.md").read_text(encoding="utf-8")
+    for fact in ("10.24432/C50P49", "CC BY 4.0", "tools/train_encoder.py"):
+        assert fact in readme
+
+
+def test_encoder_heldout_accuracy() -> None:
+    dataset = load_dataset("digits", [("image", "float32", (1, 8, 8))])
+    run = session(onnx.load(MODELS["digits-encoder"].path)).run
+    (logits,) = run(["logits"], {"image": dataset.inputs["image"]})
+    assert (logits.argmax(axis=1) == dataset.labels).mean() >= 0.96
 
 
 def test_digits_readme_names_source_and_licence() -> None:

@@ -45,6 +45,8 @@ def test_version_is_the_projects() -> None:
         "qaickit/lib/cmake/qaickit/qaickit-config.cmake",
         "qaickit/models/digits/README.md",
         "qaickit/models/digits/digits.onnx",
+        "qaickit/models/digits_encoder/README.md",
+        "qaickit/models/digits_encoder/encoder.onnx",
     ],
 )
 def test_carries(installed: dict[str, Path], name: str) -> None:

@@ -3,7 +3,7 @@
     from qaickit.models import find_model
     onnx_path = find_model("digits").ensure()
 
-`digits` is a small trained net and lies in the package. `resnet50-shaped` has random weights, so it
+`digits` and `digits-encoder` are small trained nets and lie in the package. `resnet50-shaped` has random weights, so it
 measures speed and nothing else; being 102 MB it is built into a cache directory on first use.
 Importing this module loads neither onnx nor numpy.
 """
@@ -101,6 +101,14 @@ _SPECS = (
         workload="classification",
         dataset="digits",
         description="small convolutional net, trained on the 8x8 UCI handwritten digits",
+        random_weights=False,
+    ),
+    ModelSpec(
+        name="digits-encoder",
+        path=Path(__file__).with_name("digits_encoder") / "encoder.onnx",
+        workload="classification",
+        dataset="digits",
+        description="small transformer encoder, trained on the same digits",
         random_weights=False,
     ),
     ModelSpec(

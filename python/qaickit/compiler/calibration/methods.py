@@ -117,8 +117,10 @@ def kl_minimization_v2(histogram: Histogram, grid: Grid) -> Range:
 
     The card's second version is not public. This one mends what is known of the first: it counts
     magnitudes, so that a tensor without negative values does not give half of the levels away; it
-    uses the levels that the tensor will have; and Q is made from the clipped distribution, so that
-    clipping itself counts. For each threshold t of i bins, Q spreads what falls to each level
+    uses the levels that the tensor will have; Q is made from the clipped distribution, so that
+    clipping itself counts; and the first bin counts as the second does, since zero is held exactly
+    by every range and the many zeros behind a Relu would else decide (as NVIDIA's
+    pytorch-quantization does). For each threshold t of i bins, Q spreads what falls to each level
     evenly over its bins with values; values beyond t fall to the last level. The i with the least
     D(P || Q) over all bins of the histogram is taken, both smoothed.
     """
@@ -126,6 +128,7 @@ def kl_minimization_v2(histogram: Histogram, grid: Grid) -> Range:
     levels = max(grid.steps // 2, 1) if _two_sided(histogram, grid) else grid.steps
     if len(counts) <= levels:
         return min_max(histogram, grid)
+    counts[0] = counts[1]
     best, best_divergence = len(counts), math.inf
     used = counts != 0
     for i in range(levels, len(counts) + 1):
