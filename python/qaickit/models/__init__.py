@@ -3,8 +3,9 @@
     from qaickit.models import find_model
     onnx_path = find_model("digits").ensure()
 
-`digits` and `digits-encoder` are small trained nets and lie in the package. `resnet50-shaped` has random weights, so it
-measures speed and nothing else; being 102 MB it is built into a cache directory on first use.
+`digits` and `digits-encoder` are small trained nets and lie in the package. `resnet50-shaped` has
+random weights, so it measures speed and nothing else; being 102 MB it is built into a cache
+directory on first use.
 Importing this module loads neither onnx nor numpy.
 """
 

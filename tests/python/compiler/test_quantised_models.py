@@ -114,6 +114,10 @@ def notes_of(report: CompileReport, name: str) -> tuple[str, ...]:
     return next(entry.notes for entry in report.passes if entry.name == name)
 
 
+def graph_in(qpc: Path) -> bytes:
+    return _core.qpc_segment(str(qpc), "qaickit.model.onnx")
+
+
 def compiled(qpc: Path, **options: Any) -> CompileReport:
     return compile_onnx(DIGITS, qpc, onnx_define_symbol=ONE, **options)
 
@@ -151,10 +155,7 @@ def test_a_profile_serves_all_methods_and_batch_sizes(tmp_path: Path) -> None:
         compiled(
             tmp_path / "two.bin", convert_to_quantize=True, calibration_data="digits", **options
         )
-        one, two = (
-            _core.qpc_segment(str(tmp_path / name), "qaickit.model.onnx")
-            for name in ("one.bin", "two.bin")
-        )
+        one, two = (graph_in(tmp_path / name) for name in ("one.bin", "two.bin"))
         assert one == two, method
     loaded = compile_onnx(
         DIGITS, tmp_path / "b.bin", onnx_define_symbol={"batch": 7}, load_profile=profile
@@ -240,7 +241,7 @@ def test_list_of_raw_files(tmp_path: Path, training: np.ndarray) -> None:
         )
     )  # fmt: skip
     assert "20 samples" in notes_of(from_files, "calibrate")[0]
-    one, two = (_core.qpc_segment(str(tmp_path / f"{i}.bin"), "qaickit.model.onnx") for i in range(2))
+    one, two = (graph_in(tmp_path / f"{i}.bin") for i in range(2))
     assert one == two
     assert from_arrays.precision == "int8"
 
@@ -333,7 +334,7 @@ def test_bad_options_leave_nothing(
 
 def test_a_quantised_model_is_not_quantised_again(tmp_path: Path) -> None:
     compiled(tmp_path / "a.bin", convert_to_quantize=True, calibration_data="digits")
-    (tmp_path / "q.onnx").write_bytes(_core.qpc_segment(str(tmp_path / "a.bin"), "qaickit.model.onnx"))
+    (tmp_path / "q.onnx").write_bytes(graph_in(tmp_path / "a.bin"))
     with pytest.raises(UnsupportedError, match="quantised already"):
         compile_onnx(
             tmp_path / "q.onnx", tmp_path / "b.bin", convert_to_quantize=True,

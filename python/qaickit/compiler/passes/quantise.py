@@ -85,7 +85,8 @@ def _quantises(options: Options) -> bool:
 
 def _kept(job: Job) -> Callable[[onnx.NodeProto], bool]:
     """Nodes that another option gives a precision."""
-    return lambda node: node.output[0] in job.outcome.node_precision
+    operators = frozenset(job.options["keep_original_precision_for_nodes"] or ())
+    return lambda node: node.op_type in operators or node.output[0] in job.outcome.node_precision
 
 
 def _read(option: str, job: Job) -> list[str]:
