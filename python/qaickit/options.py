@@ -267,7 +267,6 @@ _TURNS = (
     "they take turns; where a card has too few cores for all of them, one that idles gives its "
     "activations up to the one whose turn it is"
 )
-_NO_METRICS = "metrics and profiles of a session are not built yet; use run_benchmark()"
 _NO_CUSTOM_IO = "custom inputs and outputs are not built yet"
 _ONE_SHAPE = "a QPC compiled here has one fixed shape; define the symbols with onnx_define_symbol"
 _ONNX_ONLY = "only ONNX models that hold their own weights can be compiled here"
@@ -289,8 +288,6 @@ def _row(group: Group, host: Host, name: str, kind: Kind, meaning: str, **rest: 
 
 
 _run = partial(_row, Group.RUNTIME, Host.ACTED)
-_run_ignored = partial(_row, Group.RUNTIME, Host.IGNORED)
-_run_refused = partial(_row, Group.RUNTIME, Host.REFUSED)
 _compile = partial(_row, Group.COMPILE, Host.ACTED)
 _compile_ignored = partial(_row, Group.COMPILE, Host.IGNORED)
 _compile_recorded = partial(_row, Group.COMPILE, Host.RECORDED)
@@ -315,8 +312,8 @@ OPTIONS: tuple[Option, ...] = (
     _run("device_settings", SETTINGS, "Settings of the backend by name", default=_EMPTY),
     _run("oversubscription_name", TEXT, "Sessions of one name, in one process, share their cores",
          note=_TURNS),
-    _run_refused("enable_metrics", BOOL, "Collect latencies for get_metrics()", note=_NO_METRICS),
-    _run_refused("enable_profiling", BOOL, "Profile runs, and collect latencies", note=_NO_METRICS),
+    _run("enable_metrics", BOOL, "Measure the latency of each run, for get_metrics()"),
+    _run("enable_profiling", BOOL, "The same, and the stages of the first runs"),
 
     _compile("output_dir", PATH, "Directory for programqpc.bin; not given: a cache",
              flag="-aic-binary-dir"),

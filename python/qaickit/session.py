@@ -18,6 +18,14 @@ import numpy.typing as npt
 
 from qaickit import _core, options
 from qaickit._files import ModelFile, locate_model
+from qaickit._measured import (
+    PROFILED_RUNS,
+    Function,
+    Times,
+    metrics_text,
+    profile_rows,
+    profile_text,
+)
 from qaickit._turns import forget_after_fork, turns_of
 from qaickit.errors import (
     ClosedError,
@@ -28,7 +36,7 @@ from qaickit.errors import (
 )
 
 if TYPE_CHECKING:
-    from qaickit._core import DeviceDict, TensorDict
+    from qaickit._core import DeviceDict, MetricsDict, RunProfileDict, TensorDict
 
 Array = npt.NDArray[Any]
 SessionT = TypeVar("SessionT", bound="Session")
@@ -38,6 +46,11 @@ DEFAULT_NUM_INFERENCES = 40
 BACKEND_VARIABLE = "QAICKIT_BACKEND"
 # What the vendor's programs pass; to us it means "the default".
 _VENDOR_BACKEND = "aic"
+_NOTHING_MEASURED: MetricsDict = {
+    "num_of_inferences": 0, "min_latency": 0.0, "max_latency": 0.0, "P25": 0.0, "P50": 0.0,
+    "P75": 0.0, "P90": 0.0, "P99": 0.0, "P999": 0.0, "total_inference_time": 0.0,
+    "avg_latency": 0.0,
+}  # fmt: skip
 _NO_TURN = contextlib.nullcontext()
 _RANDOM_SEED = 0
 
@@ -94,6 +107,7 @@ class Session:
         self._lock = threading.Lock()
         self._native: _core.Session | None = None
         self._finalizer: weakref.finalize[..., Any] | None = None
+        self._measured: tuple[MetricsDict, list[RunProfileDict]] = (_NOTHING_MEASURED, [])
         self._closed = False
         self._forked_from: int | None = None
 
@@ -123,9 +137,10 @@ class Session:
     def run(self, input_dict: Mapping[str, Array]) -> dict[str, Array]:
         """One inference: input name -> array in, output name -> array out.
 
-        Arrays must have exactly the shapes and dtypes of `model_input_shape_dict`. One that is
-        C-contiguous is read in place, without a copy. Outputs are new, C-contiguous, with the
-        shapes and dtypes of `model_output_shape_dict`.
+        Arrays must be C-contiguous, which saves a copy, and have exactly the shapes and dtypes of
+        `model_input_shape_dict`; where the program allows several sets of shapes, those of one of
+        them; where it allows part of a batch, a smaller first dimension. Outputs are new and
+        C-contiguous, with the shapes that follow.
 
         Errors: InvalidArgumentError names the input, what was expected, what came and what to do;
         ClosedError; DeviceError.
@@ -202,6 +217,47 @@ class Session:
             self._options = self._options.updated(kwargs)
             # Not closed: runs that other threads have begun hold it, and end well.
             self._release(wait=False)
+
+    # --- measuring
+
+    def get_metrics(self) -> MetricsDict:
+        """Latencies of `run` since the devices were set up, in seconds, measured natively.
+
+        The keys: num_of_inferences, min_latency, max_latency, P25, P50, P75, P90, P99, P999,
+        total_inference_time, avg_latency. The first inference, which warms up, is not counted; all
+        are 0 before the second. A session that was reset or closed tells what it had until then.
+
+        Error: FailedPreconditionError without `enable_metrics` or `enable_profiling`.
+        """
+        self._refuse_unmeasured("enable_metrics", "enable_profiling")
+        with self._lock:
+            native = self._native
+            if native is None:
+                return self._measured[0]
+        return native.metrics()
+
+    def print_metrics(self) -> None:
+        """Prints `get_metrics` for people, in the vendor's words. Error as there."""
+        print(metrics_text(self.get_metrics()))
+
+    @property
+    def profiling_results(self) -> list[dict[Function, Times]]:
+        """The stages of the first 1000 runs since the devices were set up, a dict for each run.
+
+        (file, line, function) -> (calls, seconds in itself, seconds in all), as Python's profiler
+        has it, for the run and, below it, the native stages: the wait for an idle ExecObj, gather,
+        device, scatter. Error: FailedPreconditionError without `enable_profiling`.
+        """
+        self._refuse_unmeasured("enable_profiling")
+        with self._lock:
+            native = self._native
+            runs = self._measured[1] if native is None else native.profile()
+        return [profile_rows(run) for run in runs]
+
+    def print_profile_data(self, n: int) -> None:
+        """Prints the profiles of the first `n` runs as tables. Error as `profiling_results`."""
+        number = _positive(options.INT, "n", "a 32-bit integer of at least 1", n)
+        print(profile_text(self.profiling_results[:number]))
 
     # --- telling
 
@@ -314,13 +370,20 @@ class Session:
             set_size=self._options["set_size"],
             threads_per_activation=self._options["threads_per_activation"],
             device_settings=dict(self._options["device_settings"]),
+            metrics=self._options["enable_metrics"] or self._options["enable_profiling"],
+            profile_runs=PROFILED_RUNS if self._options["enable_profiling"] else 0,
         )
 
     def _release(self, *, wait: bool) -> None:
         """Lets go of the native session, if there is one. The lock is held."""
         native = self._drop()
-        if native is not None and wait:
+        if native is None:
+            return
+        if wait:
             native.close()
+        if self._measures("enable_metrics", "enable_profiling"):
+            profile = native.profile() if self._measures("enable_profiling") else []
+            self._measured = native.metrics(), profile
 
     def _drop(self) -> _core.Session | None:
         native, self._native = self._native, None
@@ -330,6 +393,14 @@ class Session:
             self._finalizer.detach()
             self._finalizer = None
         return native
+
+    def _measures(self, *names: str) -> bool:
+        return any(self._options[name] for name in names)
+
+    def _refuse_unmeasured(self, *names: str) -> None:
+        if not self._measures(*names):
+            ways = " or ".join(f"{name}=True" for name in names)
+            raise FailedPreconditionError(f"the session does not measure that; make it with {ways}")
 
     def _refuse_closed(self) -> None:
         if self._closed:

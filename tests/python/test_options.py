@@ -280,13 +280,6 @@ def test_compile_options_that_would_change_results_are_refused(given: dict[str, 
         options.refuse(compiling=True)
 
 
-@pytest.mark.parametrize("name", ["enable_metrics", "enable_profiling"])
-def test_metrics_are_refused_for_now(name: str) -> None:
-    with pytest.raises(UnsupportedError, match=name):
-        resolve({name: True}).refuse(compiling=False)
-    resolve({name: False}).refuse(compiling=False)
-
-
 def test_tuning_is_recorded_in_silence() -> None:
     options = resolve({"mos": 2, "ols": 1, "multicast_weights": True, "sdp_cluster_sizes": [2, 2]})
     options.refuse(compiling=True)

@@ -258,8 +258,6 @@ def test_unknown_option_and_refused_options(linear_onnx: Path, linear_qpc: Path)
     with pytest.raises(UnsupportedError, match="dynamic_shape_input"):
         qaic.Session(linear_onnx, onnx_define_symbol={"batch": 1}, dynamic_shape_input=["x"])
     qaic.Session(linear_qpc, dynamic_shape_input=["x"])  # no effect on a QPC
-    with pytest.raises(UnsupportedError, match="enable_metrics"):
-        qaic.Session(linear_qpc, enable_metrics=True)
     with pytest.raises(InvalidArgumentError, match="exclude each other"):
         qaic.Session(linear_qpc, enable_metrics=True, enable_profiling=True)
 
