@@ -4,6 +4,7 @@
 
 #include <map>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "dicts.h"
@@ -30,6 +31,7 @@ py::dict describe(const PyQpc& opened) {
     py::dict dict;
     dict["name"] = std::string(segment.name);
     dict["bytes"] = segment.data.size();
+    dict["offset"] = segment.offset;
     dict["sha256"] = sha256(py::memoryview::from_memory(
                                 segment.data.data(), static_cast<py::ssize_t>(segment.data.size())))
                          .attr("hexdigest")();
@@ -59,14 +61,23 @@ py::bytes segment(const PyQpc& opened, const std::string& name) {
   return to_bytes(*data);
 }
 
+// A payload, alone or with the bytes of its static part.
+using Extra = std::variant<py::bytes, std::pair<py::bytes, uint64_t>>;
+
+SegmentView to_segment(const std::string& name, const Extra& extra) {
+  if (const auto* bytes = std::get_if<py::bytes>(&extra)) return {name, bytes_of(*bytes)};
+  const auto& [bytes, offset] = std::get<std::pair<py::bytes, uint64_t>>(extra);
+  return {name, bytes_of(bytes), offset};
+}
+
 void write(const std::string& path, const py::dict& program, const py::dict& manifest,
-           const py::bytes& model, const std::map<std::string, py::bytes>& extra,
+           const py::bytes& model, const std::map<std::string, Extra>& extra,
            const std::vector<py::buffer>& weights) {
   QpcContent content;
   content.program = to_program(program);
   content.manifest = to_manifest(manifest);
   content.onnx_model = bytes_of(model);
-  for (const auto& [name, data] : extra) content.extra.push_back({name, bytes_of(data)});
+  for (const auto& [name, data] : extra) content.extra.push_back(to_segment(name, data));
   std::vector<py::buffer_info> views;
   for (const py::buffer& weight : weights) {
     const py::buffer_info& view = views.emplace_back(weight.request());
@@ -108,7 +119,7 @@ void bind_qpc(py::module_& m) {
       [](const std::string& path, const std::string& name) { return segment(PyQpc(path), name); },
       py::arg("path"), py::arg("name"));
   m.def("write_qpc", &write, py::arg("path"), py::arg("program"), py::arg("manifest"),
-        py::arg("model"), py::arg("extra") = std::map<std::string, py::bytes>{},
+        py::arg("model"), py::arg("extra") = std::map<std::string, Extra>{},
         py::arg("weights") = std::vector<py::buffer>{});
 }
 

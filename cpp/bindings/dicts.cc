@@ -76,6 +76,8 @@ py::object to_dict(const std::optional<HostManifest>& manifest) {
   dict["precision"] = manifest->precision;
   dict["options"] = manifest->options;
   dict["random_weights"] = manifest->random_weights;
+  dict["node_precision"] = manifest->node_precision;
+  dict["calibration"] = manifest->calibration;
   return dict;
 }
 
@@ -141,6 +143,8 @@ HostManifest to_manifest(const py::dict& manifest) {
   result.precision = item(manifest, "precision").cast<std::string>();
   result.options = item_or(manifest, "options", std::map<std::string, std::string>{});
   result.random_weights = item_or(manifest, "random_weights", false);
+  result.node_precision = item_or(manifest, "node_precision", std::map<std::string, std::string>{});
+  result.calibration = item_or(manifest, "calibration", std::map<std::string, std::string>{});
   return result;
 }
 

@@ -31,10 +31,13 @@ class ManifestDict(TypedDict):
     precision: str
     options: dict[str, str]
     random_weights: bool
+    node_precision: dict[str, str]
+    calibration: dict[str, str]
 
 class SegmentDict(TypedDict):
     name: str
     bytes: int
+    offset: int  # of constants.bin: bytes of its static part
     sha256: str
 
 class QpcDict(TypedDict):
@@ -188,7 +191,7 @@ def write_qpc(
     program: Mapping[str, Any],
     manifest: Mapping[str, Any],
     model: bytes,
-    extra: Mapping[str, bytes] = ...,
+    extra: Mapping[str, bytes | tuple[bytes, int]] = ...,
     weights: Sequence[npt.NDArray[Any]] = ...,
 ) -> None:
     """Writes a QPC. `weights`: see QpcContent in qaickit/qpc.h; not copied."""

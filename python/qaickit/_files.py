@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import glob
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,7 @@ _ERROR_OF_ERRNO: Mapping[int, type[QaicKitError]] = MappingProxyType(
         errno.ENAMETOOLONG: InvalidArgumentError,
         errno.ENOSPC: ResourceExhaustedError,
         errno.EDQUOT: ResourceExhaustedError,
+        errno.EFBIG: ResourceExhaustedError,
         errno.ENOMEM: ResourceExhaustedError,
     }
 )
@@ -68,6 +71,27 @@ def read_file(path: str, what: str) -> bytes:
             return file.read()
     except OSError as error:
         raise error_from_os(error, f"cannot read {what} '{path}'") from error
+
+
+def write_file(path: str | os.PathLike[str], data: bytes, what: str) -> None:
+    """Writes a file whole or not at all: beside its place, to the disk, then renamed.
+
+    Errors name it as `what` ("the profile"): ResourceExhaustedError (disk full) and those of the
+    file system.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".qaickit-{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise error_from_os(error, f"cannot write {what} '{target}'") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def make_directory(path: str, what: str) -> None:

@@ -267,7 +267,6 @@ _TURNS = (
     "they take turns; where a card has too few cores for all of them, one that idles gives its "
     "activations up to the one whose turn it is"
 )
-_NO_CUSTOM_IO = "custom inputs and outputs are not built yet"
 _ONE_SHAPE = "a QPC compiled here has one fixed shape; define the symbols with onnx_define_symbol"
 _ONNX_ONLY = "only ONNX models that hold their own weights can be compiled here"
 _ONNX_SAYS = "needed for other kinds of model; an ONNX file describes its own"
@@ -325,17 +324,18 @@ OPTIONS: tuple[Option, ...] = (
                       flag="-output-node-name", note=_ONNX_SAYS),
     _compile_recorded("model_inputs", MODEL_INPUTS, "Name, type and shape of the inputs",
                       flag="-model-input", note=_ONNX_SAYS, aliases=("model_inputs_list",)),
-    _compile_recorded("always_expand_onnx_functions", BOOL, "Expand ONNX functions",
-                      note="the answers are the same"),
+    _compile("always_expand_onnx_functions", BOOL,
+             "Write out operators that ONNX defines by others"),
+    _compile("sub_functions", BOOL, "Keep the model's own functions instead of writing them out"),
     _compile_recorded("host_preproc", BOOL, "Pre- and post-processing on the host"),
     _compile_recorded("aic_preproc", BOOL, "Pre- and post-processing on the card"),
     _compile_recorded("enable_debug", BOOL, "Debug mode of the compiler", flag=None),
     _compile_recorded("compile_threads", INT, "Threads of the compiler", low=1),
     _compile_refused("dynamic_shape_input", TEXTS, "Inputs of a dynamic shape", note=_ONE_SHAPE),
-    _compile_refused("custom_io_list_file", FILE_IN, "File with layout, precision and scale of IO",
-                     flag="-custom-IO-list-file", note=_NO_CUSTOM_IO),
-    _compile_refused("dump_custom_io_config_template_file", FILE_OUT, "Template to write for it",
-                     flag="-dump-custom-IO-config-template-file", note=_NO_CUSTOM_IO),
+    _compile("custom_io_list_file", FILE_IN, "File with layout, precision and scale of IO",
+             flag="-custom-IO-list-file"),
+    _compile("dump_custom_io_config_template_file", FILE_OUT, "Template to write for it",
+             flag="-dump-custom-IO-config-template-file"),
     _compile_refused("load_embedding_tables", FILE_IN, "Zip file with embedding tables to load",
                      note=_ONNX_ONLY),
     _compile_refused("dump_embedding_tables", FILE_OUT, "Zip file to write embedding tables to",

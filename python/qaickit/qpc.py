@@ -28,7 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qaickit import _core
-from qaickit._files import QPC_FILE_NAME, error_from_os, make_directory
+from qaickit._files import QPC_FILE_NAME, error_from_os, make_directory, write_file
 from qaickit.errors import DataLossError, InvalidArgumentError, NotFoundError, QaicKitError
 
 if TYPE_CHECKING:
@@ -147,6 +147,10 @@ def _summary(info: QpcDict) -> Table:
         grid.add_row("precision", _cell(manifest["precision"] or "(not said)"))
         for name, value in sorted(manifest["options"].items()):
             grid.add_row("option", _cell(f"{name}={value}"))
+        for name, value in sorted(manifest["calibration"].items()):
+            grid.add_row("calibration", _cell(f"{name}={value}"))
+        for name, value in sorted(manifest["node_precision"].items()):
+            grid.add_row("node", _cell(f"{name}: {value}"))
         if manifest["random_weights"]:
             grid.add_row("weights", "random: the answers mean nothing")
     return grid
@@ -255,7 +259,7 @@ def _extract(args: argparse.Namespace) -> int:
         if name in decoded:
             data = _decoded(data, path, name)
         make_directory(str(target.parent), "the directory of a segment")
-        _write_atomically(target, data)
+        write_file(target, data, "the segment")
         print(f"{_printable(str(target))} ({len(data):,} bytes)")
     return 0
 
@@ -297,20 +301,6 @@ def _target(directory: str, name: str) -> Path:
             f"segment {name!r} cannot be a file name; choose other segments with --segment"
         )
     return Path(directory, *parts)
-
-
-def _write_atomically(target: Path, data: bytes) -> None:
-    temporary = target.with_name(f".qaickit-{os.getpid()}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
-        raise error_from_os(error, f"cannot write '{target}'") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -268,7 +268,6 @@ def test_missing_yaml() -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        {"custom_io_list_file": "io.yaml"},
         {"dynamic_shape_input": ["x"]},
     ],
 )

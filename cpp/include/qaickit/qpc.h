@@ -82,6 +82,10 @@ struct HostManifest {
   std::string precision;                       // policy asked for: "fp32", "fp16", "int8"
   std::map<std::string, std::string> options;  // compile options used
   bool random_weights = false;                 // speed only: answers mean nothing
+  // First output of a node -> "fp16", "fp32" or "original" (not quantised), where it is not to
+  // follow `precision`.
+  std::map<std::string, std::string> node_precision;
+  std::map<std::string, std::string> calibration;  // method, samples, ...; empty: none
 };
 
 struct SegmentView {

@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kDigestBytes = std::tuple_size_v<Sha256Digest>;
 
+using PbOptions = google::protobuf::RepeatedPtrField<host::Option>;
 using PbTensors = google::protobuf::RepeatedPtrField<host::Tensor>;
 
 Status damaged(const std::string& message) {
@@ -24,6 +25,28 @@ Status damaged(const std::string& message) {
 Status check_text(std::string_view text, std::string_view what) {
   if (is_utf8(text)) return {};
   return Status(Code::kInvalidArgument, cat("the manifest's ", what, " must be UTF-8"));
+}
+
+Status add_texts(const std::map<std::string, std::string>& texts, std::string_view what,
+                 PbOptions* out) {
+  for (const auto& [key, value] : texts) {
+    QAICKIT_RETURN_IF_ERROR(check_text(key, cat(what, " names")));
+    QAICKIT_RETURN_IF_ERROR(check_text(value, cat("value of ", what, " ", printable(key))));
+    host::Option* option = out->Add();
+    option->set_key(key);
+    option->set_value(value);
+  }
+  return {};
+}
+
+// False when a text is not UTF-8.
+bool read_texts(const PbOptions& texts, std::map<std::string, std::string>* out) {
+  bool ok = true;
+  for (const host::Option& text : texts) {
+    ok = ok && is_utf8(text.key()) && is_utf8(text.value());
+    (*out)[text.key()] = text.value();
+  }
+  return ok;
 }
 
 void add_tensors(std::span<const HostTensor> tensors, PbTensors* out) {
@@ -108,13 +131,11 @@ Result<std::vector<std::byte>> encode_manifest(const ManifestRecord& record) {
   message.set_producer(manifest.producer);
   message.set_precision(manifest.precision);
   message.set_random_weights(manifest.random_weights);
-  for (const auto& [key, value] : manifest.options) {
-    QAICKIT_RETURN_IF_ERROR(check_text(key, "option names"));
-    QAICKIT_RETURN_IF_ERROR(check_text(value, cat("value of option ", printable(key))));
-    host::Option* option = message.add_options();
-    option->set_key(key);
-    option->set_value(value);
-  }
+  QAICKIT_RETURN_IF_ERROR(add_texts(manifest.options, "option", message.mutable_options()));
+  QAICKIT_RETURN_IF_ERROR(
+      add_texts(manifest.node_precision, "node", message.mutable_node_precision()));
+  QAICKIT_RETURN_IF_ERROR(
+      add_texts(manifest.calibration, "calibration", message.mutable_calibration()));
   add_tensors(record.inputs, message.mutable_inputs());
   add_tensors(record.outputs, message.mutable_outputs());
   for (const SegmentRecord& segment : record.segments) {
@@ -155,11 +176,10 @@ Result<ManifestRecord> decode_manifest(Bytes segment) {
   record.manifest.producer = message.producer();
   record.manifest.precision = message.precision();
   record.manifest.random_weights = message.random_weights();
-  bool texts_ok = is_utf8(message.producer()) && is_utf8(message.precision());
-  for (const host::Option& option : message.options()) {
-    texts_ok = texts_ok && is_utf8(option.key()) && is_utf8(option.value());
-    record.manifest.options[option.key()] = option.value();
-  }
+  const bool texts_ok = is_utf8(message.producer()) && is_utf8(message.precision()) &&
+                        read_texts(message.options(), &record.manifest.options) &&
+                        read_texts(message.node_precision(), &record.manifest.node_precision) &&
+                        read_texts(message.calibration(), &record.manifest.calibration);
   if (!texts_ok) return damaged(cat(kManifestSegment, ": holds text that is not UTF-8"));
   QAICKIT_RETURN_IF_ERROR(read_tensors(message.inputs(), &record.inputs));
   QAICKIT_RETURN_IF_ERROR(read_tensors(message.outputs(), &record.outputs));

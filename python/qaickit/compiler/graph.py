@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 
 import onnx
 
 from qaickit.compiler.report import GraphSize
-from qaickit.compiler.source import MAX_MODEL_BYTES
+from qaickit.compiler.source import MAX_MODEL_BYTES, tensors_of
 from qaickit.errors import UnsupportedError
 
 _QUANTISED_OPS = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"}
 )
 _RANDOM_WEIGHTS_KEY = "qaickit.random_weights"
+
+MakeModel = Callable[[], onnx.ModelProto]
+
+__all__ = [
+    "MakeModel",
+    "count_operators",
+    "domains",
+    "element_types",
+    "fresh_name",
+    "graph_precision",
+    "has_random_weights",
+    "is_quantised",
+    "nodes_of",
+    "serialise",
+    "size_of",
+    "tensor_bytes",
+    "tensors_of",
+]
 
 
 def serialise(model: onnx.ModelProto) -> bytes:
@@ -41,9 +61,66 @@ def tensor_bytes(tensor: onnx.TensorProto) -> int:
     return int(math.prod(tensor.dims)) * int(item)
 
 
+def nodes_of(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """All nodes, with those of the graphs inside of If, Loop and Scan."""
+    for node in graph.node:
+        yield node
+        for inner in _inner_graphs(node):
+            yield from nodes_of(inner)
+
+
+def fresh_name(model: onnx.ModelProto, wanted: str, also: Iterable[str] = ()) -> str:
+    """`wanted`, if need be with a number: a name that is not taken in the model, nor in `also`."""
+    taken = set(also)
+    for node in nodes_of(model.graph):
+        taken.update((node.name, *node.input, *node.output))
+    taken.update(tensor.name for tensor in model.graph.initializer)
+    taken.update(info.name for info in (*model.graph.input, *model.graph.output))
+    numbered = (f"{wanted}.{number}" for number in range(1, len(taken) + 2))
+    return next(name for name in (wanted, *numbered) if name not in taken)
+
+
+def _inner_graphs(node: onnx.NodeProto) -> Iterable[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def count_operators(model: onnx.ModelProto) -> dict[str, int]:
+    """Operator -> nodes of it."""
+    return dict(Counter(node.op_type for node in nodes_of(model.graph)))
+
+
+def domains(model: onnx.ModelProto) -> set[str]:
+    """Domains of the operators in use; ONNX's own is ""."""
+    return {"" if node.domain == "ai.onnx" else node.domain for node in nodes_of(model.graph)}
+
+
+def element_types(model: onnx.ModelProto) -> set[int]:
+    """Element types, by ONNX's numbers, of weights, inputs, outputs and casts."""
+    infos = (*model.graph.input, *model.graph.output)
+    return {
+        *(info.type.tensor_type.elem_type for info in infos),
+        *(tensor.data_type for tensor in tensors_of(model)),
+        *(
+            attribute.i
+            for node in nodes_of(model.graph)
+            if node.op_type == "Cast"
+            for attribute in node.attribute
+            if attribute.name == "to"
+        ),
+    }
+
+
+def is_quantised(model: onnx.ModelProto) -> bool:
+    """True when the graph quantises or computes in quantised numbers."""
+    return any(node.op_type in _QUANTISED_OPS for node in nodes_of(model.graph))
+
+
 def graph_precision(model: onnx.ModelProto) -> str:
     """The precision that the graph itself asks for: "int8", "fp16" or "fp32"."""
-    if any(node.op_type in _QUANTISED_OPS for node in model.graph.node):
+    if is_quantised(model):
         return "int8"
     kinds = {tensor.data_type for tensor in model.graph.initializer}
     half = onnx.TensorProto.FLOAT16 in kinds and onnx.TensorProto.FLOAT not in kinds

@@ -87,6 +87,7 @@ class Outcome:
     `calibration`: summary of the calibration as texts by name (method, samples, ...).
     `profile`: what the tensors' values are, when quantising or dumping it.
     `layers`: what quantising did to each node.
+    `moved`: output of a node that was fused into its user -> that node's first output.
     `io_scales`: input or output name -> (scale, offset) that its integers are read with.
     """
 
@@ -95,6 +96,7 @@ class Outcome:
     calibration: dict[str, str] = field(default_factory=dict)
     profile: Profile | None = None
     layers: tuple[Layer, ...] = ()
+    moved: dict[str, str] = field(default_factory=dict)
     io_scales: dict[str, tuple[float, int]] = field(default_factory=dict)
 
 

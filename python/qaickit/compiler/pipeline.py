@@ -95,6 +95,8 @@ def describe_compilation(model: onnx.ModelProto, job: Job) -> dict[str, Any]:
         "precision": job.outcome.precision or graph.graph_precision(model),
         "options": job.settings.recorded,
         "random_weights": graph.has_random_weights(model),
+        "node_precision": job.outcome.node_precision,
+        "calibration": job.outcome.calibration,
     }
 
 

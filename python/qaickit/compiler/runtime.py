@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,6 +52,38 @@ def output_types(model: onnx.ModelProto, model_bytes: bytes) -> dict[str, Tensor
     }
 
 
+def simplified(model_bytes: bytes) -> onnx.ModelProto | None:
+    """The model after ONNX Runtime's basic optimisations; None when its CPU lacks a kernel.
+
+    The model is known to be valid: `output_types` took it.
+    """
+    with tempfile.TemporaryDirectory(prefix="qaickit-") as directory:
+        options = _quiet_options()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = os.path.join(directory, "model.onnx")
+        try:
+            onnxruntime.InferenceSession(model_bytes, options, providers=["CPUExecutionProvider"])
+        except state.NotImplemented:
+            return None
+        return onnx.load(options.optimized_model_filepath)
+
+
+def newest_ir_version(found: int) -> int:
+    """The newest IR version up to `found` that ONNX Runtime takes; `found` if none."""
+    return _newest(found, lambda version: _probe(version, opset=8))
+
+
+def newest_opset(found: int) -> int:
+    """The same for the opset of ONNX's own operators."""
+    return _newest(found, lambda version: _probe(ir_version=8, opset=version))
+
+
+def default_opset(model: onnx.ModelProto) -> int:
+    """The opset of ONNX's own operators."""
+    own = (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return max(own, default=8)
+
+
 def _dims(shape: list[Any], tensor: str) -> tuple[Dim, ...] | None:
     # ONNX Runtime's Python API says [] both for a scalar and when it knows nothing.
     if not shape:
@@ -61,25 +95,30 @@ def _dims(shape: list[Any], tensor: str) -> tuple[Dim, ...] | None:
 
 
 def _load(model_bytes: bytes) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = 1
+    options = _quiet_options()
     # The backend optimises for itself; here that would only cost time.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model_bytes, options, providers=["CPUExecutionProvider"])
 
 
+def _quiet_options() -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = 1
+    return options
+
+
 def _refuse_versions(model: onnx.ModelProto) -> None:
     """Error: UnsupportedError when it is the version of the model that ONNX Runtime cannot take."""
     where = f"onnxruntime {onnxruntime.__version__}"
-    limit = _newest(model.ir_version, lambda version: _probe(version, opset=8))
+    limit = newest_ir_version(model.ir_version)
     if limit != model.ir_version:
         raise UnsupportedError(
             f"its IR version is {model.ir_version}, {where} takes up to {limit}; save the model "
             f"again with model.ir_version = {limit}, or install a newer onnxruntime"
         )
-    opset = max((entry.version for entry in model.opset_import if not entry.domain), default=8)
-    limit = _newest(opset, lambda version: _probe(ir_version=8, opset=version))
+    opset = default_opset(model)
+    limit = newest_opset(opset)
     if limit != opset:
         raise UnsupportedError(
             f"its opset is {opset}, {where} takes up to {limit}; convert it with onnx."

@@ -53,7 +53,7 @@ class OnnxSource:
         state.update(self.data)
         # Every external tensor has an entry with this key; without one there is no need to parse.
         if b"location" in self.data:
-            for tensor in _tensors(self.model):
+            for tensor in tensors_of(self.model):
                 state.update(tensor.raw_data)
         return state.hexdigest()
 
@@ -73,6 +73,11 @@ class OnnxSource:
     def stem(self) -> str:
         """The file's name without directory and suffix."""
         return os.path.splitext(os.path.basename(self.path))[0]
+
+    @property
+    def keeps_external_data(self) -> bool:
+        """True when large weights stay in their files."""
+        return False
 
     @cached_property
     def model(self) -> onnx.ModelProto:
@@ -99,7 +104,7 @@ class OnnxSource:
 
         directory = os.path.dirname(self.path) or "."
         total = len(self.data)
-        external = [tensor for tensor in _tensors(model) if uses_external_data(tensor)]
+        external = [tensor for tensor in tensors_of(model) if uses_external_data(tensor)]
         for tensor in external:
             total += _external_bytes(tensor, directory)
         if total > MAX_MODEL_BYTES:
@@ -158,7 +163,7 @@ def _external_bytes(tensor: onnx.TensorProto, directory: str) -> int:
     return length
 
 
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+def tensors_of(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """All weights and constants of a model, in the file's order."""
     yield from _graph_tensors(model.graph)
     for function in model.functions:

@@ -109,6 +109,8 @@ struct SmallContent {
     content.manifest.precision = "fp16";
     content.manifest.options = {{"aic-num-cores", "4"}, {"convert-to-fp16", ""}};
     content.manifest.random_weights = true;
+    content.manifest.node_precision = {{"conv_out", "fp32"}, {"softmax_out", "fp16"}};
+    content.manifest.calibration = {{"method", "Percentile"}, {"samples", "32"}};
     content.onnx_model = model;
     content.extra = {{kConstantsSegment, constants, 7}, {kConstantsDescSegment, constants_desc}};
   }
@@ -179,7 +181,10 @@ inline std::string describe(const Qpc& qpc) {
   if (const auto manifest = qpc.manifest()) {
     out << manifest->format_version << ' ' << manifest->producer << ' ' << manifest->precision
         << ' ' << manifest->random_weights << '\n';
-    for (const auto& [key, value] : manifest->options) out << key << '=' << value << '\n';
+    for (const auto& texts : {manifest->options, manifest->node_precision, manifest->calibration}) {
+      for (const auto& [key, value] : texts) out << key << '=' << value << '\n';
+      out << "--\n";
+    }
   }
   for (const SegmentView& segment : qpc.segments()) {
     out << segment.name << ' ' << segment.offset << ' ' << as_text(segment.data) << '\n';

@@ -49,6 +49,8 @@ TEST(QpcWriter, RoundTrip) {
   EXPECT_EQ(manifest->precision, "fp16");
   EXPECT_EQ(manifest->options, small.content.manifest.options);
   EXPECT_TRUE(manifest->random_weights);
+  EXPECT_EQ(manifest->node_precision, small.content.manifest.node_precision);
+  EXPECT_EQ(manifest->calibration, small.content.manifest.calibration);
 
   const ProgramSpec& program = qpc.program();
   EXPECT_EQ(program.name, "small");

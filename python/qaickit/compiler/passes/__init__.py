@@ -12,22 +12,35 @@ from collections.abc import Callable
 import onnx
 
 from qaickit.compiler.job import Job
-from qaickit.compiler.passes.precision import set_precision_policy
+from qaickit.compiler.passes.custom_io import set_custom_io
+from qaickit.compiler.passes.functions import expand_onnx_functions, inline_local_functions
+from qaickit.compiler.passes.precision import set_node_precision, set_precision_policy
 from qaickit.compiler.passes.quantise import calibrate, quantise_graph
+from qaickit.compiler.passes.simplify import simplify
 from qaickit.compiler.passes.structure import check_structure, drop_initializer_inputs
-from qaickit.compiler.passes.symbols import check_dtypes, define_symbols, fix_outputs
+from qaickit.compiler.passes.symbols import check_dtypes, check_result, define_symbols, fix_outputs
+from qaickit.compiler.passes.versions import convert_versions
 
 Pass = Callable[[onnx.ModelProto, Job], list[str]]
 
 PASSES: tuple[tuple[str, Pass], ...] = (
     ("check structure", check_structure),
+    ("convert versions", convert_versions),
     ("drop initializer inputs", drop_initializer_inputs),
     ("define symbols", define_symbols),
     ("fix outputs", fix_outputs),
     ("check dtypes", check_dtypes),
+    # Before the simplification, which sees through what is written out.
+    ("inline local functions", inline_local_functions),
+    ("simplify", simplify),
+    # After it, since it also folds arithmetic back into functions.
+    ("expand onnx functions", expand_onnx_functions),
     ("precision policy", set_precision_policy),
+    ("node precision", set_node_precision),
     ("calibrate", calibrate),
     ("quantise", quantise_graph),
+    ("custom IO", set_custom_io),
+    ("check result", check_result),
 )
 
 __all__ = ["PASSES", "Pass"]

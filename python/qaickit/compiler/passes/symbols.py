@@ -7,6 +7,7 @@ import onnx
 from qaickit.compiler import runtime, shapes
 from qaickit.compiler.graph import serialise
 from qaickit.compiler.job import Job
+from qaickit.errors import InvalidArgumentError, QaicKitError
 
 
 def define_symbols(model: onnx.ModelProto, job: Job) -> list[str]:
@@ -32,6 +33,23 @@ def fix_outputs(model: onnx.ModelProto, job: Job) -> list[str]:
 def check_dtypes(model: onnx.ModelProto, _job: Job) -> list[str]:
     """Error: UnsupportedError for a type that a QPC cannot hold."""
     shapes.check_dtypes(model)
+    return []
+
+
+def check_result(model: onnx.ModelProto, _job: Job) -> list[str]:
+    """Makes sure of what the passes made: ONNX Runtime takes it, and outputs are as declared.
+
+    Error: QaicKitError itself, since no input may lead there.
+    """
+    try:
+        found = runtime.output_types(model, serialise(model))
+    except InvalidArgumentError as error:
+        raise QaicKitError(f"the passes made a graph that is not valid: {error}") from error
+    for info in model.graph.output:
+        declared = shapes.read_type(info, info.name)
+        is_found = found.get(info.name, declared)
+        if is_found.is_fixed and is_found != declared:
+            raise QaicKitError(f"output '{info.name}': declared {declared}, is {is_found}")
     return []
 
 

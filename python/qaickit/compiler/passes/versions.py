@@ -1,0 +1,45 @@
+"""Pass that brings a model to IR and opset versions that ONNX Runtime takes."""
+
+from __future__ import annotations
+
+import onnx
+import onnx.version_converter
+
+from qaickit.compiler import runtime
+from qaickit.compiler.job import Job
+
+# ONNX Runtime's oldest opset; below it operators broadcast by attributes.
+_OLDEST_OPSET = 7
+
+
+def convert_versions(model: onnx.ModelProto, _job: Job) -> list[str]:
+    """Converts an opset or IR version that ONNX Runtime does not take, where onnx can.
+
+    What it cannot stays as it is, for `fix outputs` to refuse with what to do.
+    """
+    return [*_convert_ir(model), *_convert_opset(model)]
+
+
+def _convert_ir(model: onnx.ModelProto) -> list[str]:
+    found = model.ir_version
+    limit = runtime.newest_ir_version(found)
+    # Versions add to the format. One that onnx knows is safe to lower: ONNX Runtime is asked next,
+    # and refuses what the older one lacks.
+    if limit == found or found > onnx.IR_VERSION:
+        return []
+    model.ir_version = limit
+    return [f"IR version {found} -> {limit}"]
+
+
+def _convert_opset(model: onnx.ModelProto) -> list[str]:
+    found = runtime.default_opset(model)
+    limit = runtime.newest_opset(found)
+    wanted = _OLDEST_OPSET if found < _OLDEST_OPSET else limit
+    if wanted == found:
+        return []
+    try:
+        converted = onnx.version_converter.convert_version(model, wanted)
+    except Exception as error:  # onnx raises classes of its C++ side, which vary by version
+        return [f"opset {found} cannot be converted to {wanted}: {' '.join(str(error).split())}"]
+    model.CopyFrom(converted)
+    return [f"opset {found} -> {wanted}"]
