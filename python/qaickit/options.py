@@ -268,6 +268,11 @@ _TURNS = (
     "activations up to the one whose turn it is"
 )
 _ONE_SHAPE = "a QPC compiled here has one fixed shape; define the symbols with onnx_define_symbol"
+_NO_CUSTOM_OPS = (
+    "operators of one's own are built for cards; write them as functions of the ONNX model, which "
+    "run everywhere"
+)
+_STATELESS = "outputs named as retained inputs are plain outputs here; pass them on yourself"
 _ONNX_ONLY = "only ONNX models that hold their own weights can be compiled here"
 _ONNX_SAYS = "needed for other kinds of model; an ONNX file describes its own"
 _OWN_PRECISION = "a host computes in the model's own precision; Session.precision tells which"
@@ -320,6 +325,7 @@ OPTIONS: tuple[Option, ...] = (
              default=_EMPTY, low=1),
     _compile("aic_num_cores", INT, "NSP cores that the program uses on a card", default=1, low=1,
              note="written into the QPC; a host uses threads_per_activation"),
+    _compile("batchsize", INT, "First dim of every input, instead of the model's", low=1),
     _compile_recorded("output_node_names", TEXTS, "Names of the outputs",
                       flag="-output-node-name", note=_ONNX_SAYS),
     _compile_recorded("model_inputs", MODEL_INPUTS, "Name, type and shape of the inputs",
@@ -340,12 +346,20 @@ OPTIONS: tuple[Option, ...] = (
                      note=_ONNX_ONLY),
     _compile_refused("dump_embedding_tables", FILE_OUT, "Zip file to write embedding tables to",
                      note=_ONNX_ONLY),
+    _compile_refused("register_custom_op", FILE_IN, "File that describes operators of one's own",
+                     note=_NO_CUSTOM_OPS),
+    _compile_recorded("retained_state", BOOL, "Keep outputs on the card as the next run's inputs",
+                      note=_STATELESS, warns=True),
     _compile_ignored("compile_only", ANY, "Of the compiler's command line: do not run the model"),
     _compile_ignored("aic_hw", ANY, "Of the compiler's command line: for a card"),
     _compile_ignored("aic_hw_version", ANY, "Of the compiler's command line: kind of card"),
 
     _precision("convert_to_fp16", BOOL, "Run all floating point in fp16",
                warns=True, note=_OWN_PRECISION),
+    _precision("mxfp6_matmul", BOOL, "Keep weights of matrix products in MXFP6",
+               warns=True, note=_OWN_PRECISION),
+    _precision("allow_mxint8_mdp_io", BOOL, "Pass data between cards in MXINT8",
+               note="one host passes none"),
     _precision("execute_nodes_in_fp16", TEXTS, "Operators to run in fp16",
                warns=True, note=_OWN_PRECISION),
     _precision("node_precision_info_file", FILE_IN, "File that names nodes to run in fp16 or fp32",
@@ -385,6 +399,8 @@ OPTIONS: tuple[Option, ...] = (
     _devices("mdp_load_partition_config", FILE_IN, "File that parts the graph between cards"),
     _devices("mdp_dump_partition_config", FILE_OUT, "File to write the partition of the graph to",
              warns=True, note=_VENDOR_WRITES),
+    _devices("mdts_mos", INT, "Effort to reduce on-chip memory, over several cards", low=0),
+    _devices("aic_num_of_instances", INT, "Instances to compile for", low=1),
     _devices("sdp_cluster_sizes", INTS, "Part one card, in clusters of so many cores", low=1),
 
     _tuning("mos", INT_OR_INTS, "Effort to reduce on-chip memory", low=0),
@@ -400,12 +416,15 @@ OPTIONS: tuple[Option, ...] = (
     _tuning("aic_depth_first_mem", INT, "Memory size of depth-first scheduling", low=8, high=32),
     _tuning("use_producer_dma", BOOL, "Start DMA from the thread that makes the data"),
     _tuning("multicast_weights", BOOL, "Load weights once for all cores that use them"),
-    _tuning("combine_inputs", BOOL, "Combine the inputs into fewer buffers"),
-    _tuning("combine_outputs", BOOL, "Combine the outputs into one buffer"),
+    _tuning("combine_inputs", BOOL, "Combine the inputs into fewer buffers", default=True),
+    _tuning("combine_outputs", BOOL, "Combine the outputs into one buffer", default=True),
     _tuning("io_crc", BOOL, "Check the network's inputs and outputs by CRC"),
     _tuning("io_crc_stride", INT, "Stride of that CRC", low=1),
 
     _reports("stats_batchsize", INT, "Batch size that statistics are divided by", low=1),
+    _reports("stats_level", INT, "Detail of the statistics that a card keeps", low=0, high=100),
+    _reports("aic_profiling_type", TEXT, "What a card is to profile",
+             choices=("stats", "trace", "latency")),
     _reports("time_passes", BOOL, "Print how long each pass of the compiler took"),
     _reports("aic_perf_warnings", BOOL, "Print the compiler's performance warnings"),
     _reports("aic_perf_metrics", BOOL, "Print the compiler's performance metrics"),
@@ -535,14 +554,18 @@ class Options:
         ]
 
 
-def resolve(kwargs: Mapping[str, Any]) -> Options:
+def resolve(kwargs: Mapping[str, Any], origins: Mapping[str, str] | None = None) -> Options:
     """Checks keyword arguments, and those of the YAML file that `options_path` names.
 
-    Keyword arguments win over the file. Errors: InvalidArgumentError (unknown name, with the
+    Keyword arguments win over the file. `origins` says for messages where an argument comes from,
+    where that is no keyword argument. Errors: InvalidArgumentError (unknown name, with the
     nearest known one; wrong type or range; contradiction), NotFoundError or PermissionDeniedError
     (the file); each says which argument or which key of which file is meant.
     """
-    arguments = _collect((key, value, f"keyword argument '{key}'") for key, value in kwargs.items())
+    named = origins or {}
+    arguments = _collect(
+        (key, value, named.get(key, f"keyword argument '{key}'")) for key, value in kwargs.items()
+    )
     path = arguments.get("options_path")
     from_file = {} if path is None else _read_yaml(path[0])
     given = {**from_file, **arguments}

@@ -23,9 +23,10 @@ SaveOnnx = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of compiled models for each test."""
+    """A cache of compiled models for each test, and no compiler of the vendor's."""
     path = tmp_path / "cache"
     monkeypatch.setenv("QAICKIT_CACHE_DIR", str(path))
+    monkeypatch.setenv("QAICKIT_VENDOR_COMPILER", "none")
     return path
 
 

@@ -12,6 +12,7 @@ from qaickit import options as option_table
 from qaickit._files import read_file
 from qaickit.compiler.calibration.choose import source_for
 from qaickit.compiler.calibration.data import Source
+from qaickit.compiler.vendor import VendorCompiler, find_vendor_compiler
 from qaickit.options import Options, resolve
 
 if TYPE_CHECKING:
@@ -27,11 +28,13 @@ class CompileSettings:
     """What a compilation is told besides the model.
 
     `options`: checked options; of these only the compiler's matter. `calibration`: data for the
-    pass "calibrate"; None: what the options name.
+    pass "calibrate"; None: what the options name. `vendor`: what makes the half for cards, None to
+    make none.
     """
 
     options: Options = field(default_factory=lambda: resolve({}))
     calibration: CalibrationData | None = None
+    vendor: VendorCompiler | None = field(default_factory=find_vendor_compiler)
 
     @staticmethod
     def of(calibration: CalibrationData | None = None, **options: Any) -> CompileSettings:
@@ -65,7 +68,8 @@ class CompileSettings:
 
     def for_digest(self) -> list[Any]:
         """All that the QPC depends on besides the model, as JSON can hold it."""
-        return [self.recorded, None if self.data is None else self.data.digest()]
+        data = None if self.data is None else self.data.digest()
+        return [self.recorded, data, None if self.vendor is None else self.vendor.identity()]
 
     @property
     def writes_files(self) -> bool:
@@ -87,6 +91,7 @@ class Outcome:
     `calibration`: summary of the calibration as texts by name (method, samples, ...).
     `profile`: what the tensors' values are, when quantising or dumping it.
     `layers`: what quantising did to each node.
+    `symbols`: sizes of the symbols in the shapes, as defined.
     `moved`: output of a node that was fused into its user -> that node's first output.
     `io_scales`: input or output name -> (scale, offset) that its integers are read with.
     """
@@ -96,6 +101,7 @@ class Outcome:
     calibration: dict[str, str] = field(default_factory=dict)
     profile: Profile | None = None
     layers: tuple[Layer, ...] = ()
+    symbols: dict[str, int] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     io_scales: dict[str, tuple[float, int]] = field(default_factory=dict)
 

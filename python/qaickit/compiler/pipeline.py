@@ -17,6 +17,7 @@ from qaickit.compiler import graph, shapes
 from qaickit.compiler.job import Job
 from qaickit.compiler.passes import PASSES, Pass
 from qaickit.compiler.report import GraphSize, PassReport
+from qaickit.compiler.vendor import Segments
 from qaickit.errors import QaicKitError
 
 
@@ -29,19 +30,29 @@ class Built:
     model_bytes: bytes
     passes: tuple[PassReport, ...]
     size: GraphSize
+    card_half: Segments
 
 
 def build(job: Job) -> Built:
     """Runs all passes; see `qaickit.compiler.compile_onnx`. Every error names the model."""
     with _naming(job.source.path):
         model = job.source.model
-        passes = tuple(run_pass(name, change, model, job) for name, change in PASSES)
+        passes = [run_pass(name, change, model, job) for name, change in PASSES]
+        card_half: Segments = {}
+        vendor = job.settings.vendor
+        if vendor is not None:
+            started = time.perf_counter()
+            card_half = vendor.compile(job.source.path, job.options)
+            seconds = time.perf_counter() - started
+            size = graph.size_of(model)
+            passes.append(PassReport("vendor's compiler", (vendor.path,), seconds, size, size))
         return Built(
             program=describe_program(model, job),
             manifest=describe_compilation(model, job),
             model_bytes=graph.serialise(model),
-            passes=passes,
+            passes=tuple(passes),
             size=graph.size_of(model),
+            card_half=card_half,
         )
 
 
@@ -64,7 +75,7 @@ def package(built: Built, qpc_path: str) -> PassReport:
     was_there = os.path.isdir(directory)
     make_directory(directory, "the directory of the QPC")
     try:
-        write_qpc(qpc_path, built.program, built.manifest, built.model_bytes, {})
+        write_qpc(qpc_path, built.program, built.manifest, built.model_bytes, built.card_half)
     except QaicKitError:
         if not was_there:
             with contextlib.suppress(OSError):

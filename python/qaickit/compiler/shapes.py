@@ -94,6 +94,30 @@ def define_symbols(model: onnx.ModelProto, symbols: Mapping[str, int]) -> list[s
     return [f"{name} = {size}" for name, size in sorted(symbols.items())]
 
 
+def set_batch(model: onnx.ModelProto, batch: int) -> dict[str, int]:
+    """Prepares the first dim of the inputs for `batch`: fixed ones are set, symbols returned.
+
+    Where some inputs begin with a symbol, those are meant; where all are fixed they must agree.
+    Error: InvalidArgumentError when they do not, or when no input has dims.
+    """
+    types = {info.name: read_type(info, f"input '{info.name}'") for info in model.graph.input}
+    first = {name: tensor.dims[0] for name, tensor in types.items() if tensor.dims}
+    symbols = {dim: batch for dim in first.values() if isinstance(dim, str)}
+    if symbols:
+        return symbols
+    if len(set(first.values())) != 1:
+        shown = ", ".join(f"{dim} of '{name}'" for name, dim in first.items()) or "none"
+        raise InvalidArgumentError(
+            f"batchsize={batch}: the inputs do not share a first dim: {shown}; export the model "
+            "with a symbol there"
+        )
+    for info in model.graph.input:
+        dims = types[info.name].dims
+        if dims:
+            write_type(info, TensorType(types[info.name].elem_type, (batch, *dims[1:])))
+    return {}
+
+
 def clear_output_shapes(
     model: onnx.ModelProto, symbols: Mapping[str, int]
 ) -> dict[str, TensorType]:

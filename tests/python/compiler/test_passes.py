@@ -345,3 +345,31 @@ def test_empty_precision_file(tmp_path: Path) -> None:
     assert read_node_precision(path) == {}
     with pytest.raises(NotFoundError, match="node precision file"):
         read_node_precision(str(tmp_path / "none"))
+
+
+# --- batchsize -----------------------------------------------------------------------------------
+
+
+def test_batchsize_sets_symbols_and_wins_over_them(linear_onnx: Path, tmp_path: Path) -> None:
+    program = compile_onnx(linear_onnx, tmp_path / "a.bin", batchsize=4).program
+    assert (program["batch_size"], program["outputs"][0]["dims"]) == (4, [4, 4])
+    symbols = {"batch": 1}
+    report = compile_onnx(linear_onnx, tmp_path / "a.bin", batchsize=4, onnx_define_symbol=symbols)
+    assert report.program["batch_size"] == 4
+
+
+def test_batchsize_replaces_a_fixed_batch(save_onnx: SaveOnnx, tmp_path: Path) -> None:
+    path = save_onnx(
+        [helper.make_node("Flatten", ["x"], ["y"])],
+        [("x", FLOAT, [1, 2, 3])],
+        [("y", FLOAT, [1, 6])],
+    )
+    report = compile_onnx(path, tmp_path / "a.bin", batchsize=4)
+    assert report.program["outputs"][0]["dims"] == [4, 6]
+    path = save_onnx(
+        [helper.make_node("MatMul", ["x", "z"], ["y"])],
+        [("x", FLOAT, [1, 2]), ("z", FLOAT, [2, 1])],
+        [("y", FLOAT, [1, 1])],
+    )
+    with pytest.raises(InvalidArgumentError, match="do not share a first dim: 1 of 'x', 2 of 'z'"):
+        compile_onnx(path, tmp_path / "b.bin", batchsize=4)

@@ -11,8 +11,16 @@ from qaickit.errors import InvalidArgumentError, QaicKitError
 
 
 def define_symbols(model: onnx.ModelProto, job: Job) -> list[str]:
-    """Gives every input a fixed shape. Errors: see `shapes.define_symbols`."""
-    notes = shapes.define_symbols(model, job.settings.define_symbols)
+    """Gives every input a fixed shape: `onnx_define_symbol` and `batchsize`, which wins.
+
+    Errors: see `shapes.define_symbols` and `shapes.set_batch`.
+    """
+    symbols = job.settings.define_symbols
+    batch = job.options["batchsize"]
+    if batch is not None:
+        symbols.update(shapes.set_batch(model, batch))
+    notes = shapes.define_symbols(model, symbols)
+    job.outcome.symbols = symbols
     # What exporters noted of shapes inside the graph may contradict the sizes just given.
     del model.graph.value_info[:]
     return notes
@@ -20,7 +28,7 @@ def define_symbols(model: onnx.ModelProto, job: Job) -> list[str]:
 
 def fix_outputs(model: onnx.ModelProto, job: Job) -> list[str]:
     """Gives every output a fixed shape and type. Errors: see `shapes.fix_outputs`, `runtime`."""
-    declared = shapes.clear_output_shapes(model, job.settings.define_symbols)
+    declared = shapes.clear_output_shapes(model, job.outcome.symbols)
     bare = serialise(model)
     sources = [runtime.output_types(model, bare)]
     if not all(
