@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qaickit import options as table
-from qaickit._core import qpc_segment, read_qpc
+from qaickit._core import Qpc
 from qaickit._files import QPC_FILE_NAME, error_from_os
 from qaickit.compiler.flags import flags_of
 from qaickit.errors import DataLossError, NotFoundError, QaicKitError, UnsupportedError
@@ -135,14 +135,15 @@ def _refuse_ours(options: Options) -> None:
 def _read_card_half(compiler: str, path: str) -> Segments:
     if not Path(path).is_file():
         raise DataLossError(f"'{compiler}' ended without error, but wrote no {QPC_FILE_NAME}")
-    qpc = read_qpc(path)
-    if not qpc["has_card_half"]:
+    qpc = Qpc(path)
+    described = qpc.describe()
+    if not described["has_card_half"]:
         raise DataLossError(
             f"'{compiler}' wrote a {QPC_FILE_NAME} without a program for a card in network.elf"
         )
     return {
-        segment["name"]: (qpc_segment(path, segment["name"]), segment["offset"])
-        for segment in qpc["segments"]
+        segment["name"]: (qpc.segment(segment["name"]), segment["offset"])
+        for segment in described["segments"]
         if not segment["name"].startswith(_OUR_SEGMENTS_PREFIX)
     }
 

@@ -161,9 +161,9 @@ def test_the_compiler_is_part_of_the_cache_key(
     again = ensure_qpc(linear_onnx, CompileSettings.of(onnx_define_symbol=BATCH))
     monkeypatch.setenv(VARIABLE, "none")
     without = ensure_qpc(linear_onnx, CompileSettings.of(onnx_define_symbol=BATCH))
-    assert with_card["path"] == again["path"] != without["path"]
-    assert with_card["has_card_half"]
-    assert not without["has_card_half"]
+    assert with_card.path == again.path != without.path
+    assert with_card.describe()["has_card_half"]
+    assert not without.describe()["has_card_half"]
 
 
 def test_where_it_is_looked_for(
