@@ -132,7 +132,7 @@ def _external_files(data: bytes, path: str) -> list[str]:
     model.ParseFromString(data)
     locations = [
         entry.value
-        for tensor in _tensors(model)
+        for tensor in tensors_of(model)
         for entry in tensor.external_data
         if entry.key == "location"
     ]
