@@ -28,7 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qaickit import _core
-from qaickit._files import QPC_FILE_NAME, error_from_os, make_directory, write_file
+from qaickit._files import QPC_FILE_NAME, make_directory, write_file
 from qaickit.errors import DataLossError, InvalidArgumentError, NotFoundError, QaicKitError
 
 if TYPE_CHECKING:

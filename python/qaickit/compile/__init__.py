@@ -1,0 +1,1 @@
+"""The compile command line: `python -m qaickit.compile`, `qaic-exec` and `qaic-compile`."""
