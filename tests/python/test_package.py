@@ -86,6 +86,8 @@ def test_is_small(installed: dict[str, Path]) -> None:
 def test_nothing_else_is_installed(installed: dict[str, Path]) -> None:
     # Console scripts lie outside of site-packages.
     scripts = {name for name in installed if name.startswith("..")}
-    assert {Path(name).name for name in scripts} == {"qaic-qpc", "qaic-runner", "qaic-util"}
+    assert {Path(name).name for name in scripts} == {
+        "qaic-compile", "qaic-exec", "qaic-qpc", "qaic-runner", "qaic-util",
+    }  # fmt: skip
     tops = {Path(name).parts[0] for name in installed if name not in scripts}
     assert tops == {"qaic", "qaickit", f"qaickit-{qaickit.__version__}.dist-info"}

@@ -32,6 +32,7 @@ __all__ = [
     "compile_onnx",
     "compile_to",
     "ensure_qpc",
+    "profile_only",
 ]
 
 
@@ -70,6 +71,20 @@ def compile_to(
         program=built.program,
         precision=built.manifest["precision"],
         passes=(*built.passes, packaged),
+        model_bytes=len(built.model_bytes),
+    )
+
+
+def profile_only(model_path: str | os.PathLike[str], settings: CompileSettings) -> CompileReport:
+    """Runs the passes, which write what options ask for (`dump_profile`), and makes no QPC."""
+    settings.options.refuse(compiling=True)
+    built = _build(OnnxSource.read(model_path), settings)
+    return CompileReport(
+        model_path=os.fspath(model_path),
+        qpc_path="",
+        program=built.program,
+        precision=built.manifest["precision"],
+        passes=built.passes,
         model_bytes=len(built.model_bytes),
     )
 

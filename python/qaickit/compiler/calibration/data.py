@@ -244,6 +244,48 @@ class RawFileList:
         return beside if beside.exists() or not Path(name).exists() else Path(name)
 
 
+@dataclass(frozen=True)
+class FirstSamples:
+    """The first `count` samples of another source."""
+
+    source: Source
+    count: int
+
+    @property
+    def text(self) -> str:
+        return f"the first {self.count} of {self.source.text}"
+
+    @property
+    def random(self) -> bool:
+        return self.source.random
+
+    def digest(self) -> str:
+        return _digest_of(["first", self.count, self.source.digest()], [])
+
+    def entries(self, inputs: Sequence[ModelInput]) -> Iterator[Entry]:
+        left = self.count
+        for entry in self.source.entries(inputs):
+            samples = _samples_of(entry, inputs)
+            if samples <= left:
+                yield entry
+            else:
+                yield Entry(entry.where, {name: a[:left] for name, a in entry.arrays.items()})
+            left -= samples
+            if left <= 0:
+                return
+
+
+def _samples_of(entry: Entry, inputs: Sequence[ModelInput]) -> int:
+    """How many samples an entry has, one where its arrays have no batch axis of their own."""
+    ranks = {model_input.name: len(model_input.dims) for model_input in inputs}
+    counts = {
+        len(array)
+        for name, array in entry.arrays.items()
+        if np.ndim(array) and np.ndim(array) == ranks.get(name)
+    }
+    return counts.pop() if len(counts) == 1 and batch_of(inputs) is not None else 1
+
+
 def batch_of(inputs: Sequence[ModelInput]) -> int | None:
     """The first dim that all inputs share, which then counts samples; None where they do not."""
     first = {i.dims[0] if i.dims else None for i in inputs}

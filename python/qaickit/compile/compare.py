@@ -1,0 +1,243 @@
+"""fp32 against compiled, on data: which outputs, and which layers, differ and by how much.
+
+Both graphs run in ONNX Runtime on the CPU, as the `cpu` device runs them. A layer is a tensor of
+floating point that both graphs compute under one name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from qaickit.compiler import CompileSettings, pipeline
+from qaickit.compiler.calibration.data import ModelInput, feeds, open_data
+from qaickit.compiler.job import Job
+from qaickit.compiler.source import OnnxSource
+from qaickit.errors import InvalidArgumentError, UnsupportedError
+from qaickit.options import resolve
+
+Array = npt.NDArray[Any]
+
+# Options that change numbers; the reference is compiled without them.
+_PRECISION_OPTIONS = (
+    "convert_to_fp16", "execute_nodes_in_fp16", "node_precision_info_file",
+    "keep_original_precision_for_nodes", "convert_to_quantize", "load_profile", "dump_profile",
+    "external_quantization_file", "input_list_file", "calibration_data", "use_random_input_data",
+)  # fmt: skip
+_CUSTOM_IO = "custom_io_list_file"
+
+
+@dataclass(slots=True)
+class Difference:
+    """One tensor, summed up over all samples; `operator` made it, in the compiled graph."""
+
+    name: str
+    operator: str
+    is_output: bool
+    signal: float = 0.0
+    noise: float = 0.0
+    product: float = 0.0
+    other: float = 0.0
+    max_error: float = 0.0
+    rows: int = 0
+    agreeing: int = 0
+
+    def add(self, wanted: Array, found: Array) -> None:
+        """Adds the tensor of one batch."""
+        a, b = wanted.astype(np.float64).ravel(), found.astype(np.float64).ravel()
+        error = a - b
+        self.signal += float(a @ a)
+        self.other += float(b @ b)
+        self.product += float(a @ b)
+        self.noise += float(error @ error)
+        self.max_error = max(self.max_error, float(np.max(np.abs(error), initial=0.0)))
+        if self.is_output:
+            agree = _agreement(wanted, found)
+            self.rows += agree.size
+            self.agreeing += int(agree.sum())
+
+    @property
+    def cosine(self) -> float:
+        """Cosine of the angle between the two, 1 for equal directions; 1 where both are zero."""
+        norm = math.sqrt(self.signal * self.other)
+        return self.product / norm if norm else float(self.signal == self.other)
+
+    @property
+    def sqnr(self) -> float:
+        """Signal to quantisation noise in dB, 10 log10(sum of squares / sum of squared errors)."""
+        if not self.noise:
+            return math.inf
+        return 10 * math.log10(self.signal / self.noise) if self.signal else -math.inf
+
+    @property
+    def top1(self) -> float | None:
+        """Share of rows whose largest element is the same, or of equal integers; outputs only."""
+        return self.agreeing / self.rows if self.rows else None
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What was compared on how many samples. `differences`: outputs, then layers, worst first."""
+
+    data: str
+    samples: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+
+def compare(
+    model_path: str, settings: CompileSettings, data: object, *, by_layer: bool
+) -> Comparison:
+    """Compiles twice, with and without the options that change numbers, and runs both on `data`.
+
+    `data`: see `calibration.data.open_data`. Errors: those of compiling and of the data;
+    UnsupportedError with custom IO, whose buffers are not the model's.
+    """
+    if settings.options.is_set(_CUSTOM_IO):
+        raise UnsupportedError(
+            f"option '{_CUSTOM_IO}': a comparison feeds both graphs alike; leave it out"
+        )
+    source = OnnxSource.read(model_path)
+    wanted = _built(source, CompileSettings(_reference_options(settings), vendor=None))
+    found = _built(
+        OnnxSource.read(model_path),
+        CompileSettings(settings.options, settings.calibration, vendor=None),
+    )
+    differences = _tensors(wanted, found, by_layer)
+    names = [difference.name for difference in differences]
+    sessions = [_session(model, names) for model in (wanted, found)]
+    inputs = [_model_input(info) for info in wanted.graph.input]
+    opened = open_data(data)
+    comparison = Comparison(opened.text)
+    for _, feed, count in feeds(opened, inputs):
+        results = [session.run(names, feed) for session in sessions]
+        for difference, one, other in zip(differences, *results, strict=True):
+            difference.add(_part(one, inputs, count), _part(other, inputs, count))
+        comparison.samples += count
+    outputs = [difference for difference in differences if difference.is_output]
+    layers = [difference for difference in differences if not difference.is_output]
+    comparison.differences = outputs + sorted(layers, key=lambda layer: layer.sqnr)
+    return comparison
+
+
+def show(comparison: Comparison, console: Console) -> None:
+    """The comparison as a table."""
+    title = f"fp32 against compiled, {comparison.samples} samples of {comparison.data}"
+    grid = Table("tensor", "operator", title=Text(title), title_justify="left")
+    for heading in ("cosine", "SQNR dB", "max error", "top-1"):
+        grid.add_column(heading, justify="right")
+    for entry in comparison.differences:
+        grid.add_row(
+            Text(entry.name, style="bold" if entry.is_output else ""),
+            entry.operator,
+            f"{entry.cosine:.6f}",
+            f"{entry.sqnr:.1f}",
+            f"{entry.max_error:.4g}",
+            "" if entry.top1 is None else f"{entry.top1:.2%}",
+        )
+    console.print(grid)
+
+
+def plot(comparison: Comparison, path: str) -> None:
+    """Draws the SQNR of each tensor as a bar; the suffix of `path` says the format.
+
+    Errors: UnsupportedError without matplotlib; InvalidArgumentError for a path or format that it
+    cannot write.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UnsupportedError(
+            "--plot needs matplotlib: pip install 'qaickit[plot]'; the table needs nothing"
+        ) from error
+    entries = [entry for entry in comparison.differences if math.isfinite(entry.sqnr)]
+    figure = Figure(figsize=(8, max(2.0, 0.25 * len(entries) + 1)), layout="constrained")
+    axes = figure.add_subplot()
+    colours = ["tab:orange" if entry.is_output else "tab:blue" for entry in entries]
+    axes.barh(range(len(entries)), [entry.sqnr for entry in entries], color=colours)
+    axes.set_yticks(range(len(entries)), [entry.name for entry in entries], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlabel("SQNR in dB, of fp32 against compiled; outputs in orange")
+    axes.set_title(f"{comparison.samples} samples of {comparison.data}", fontsize=9)
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise InvalidArgumentError(f"cannot write the plot '{path}': {error}") from error
+
+
+def _reference_options(settings: CompileSettings) -> Any:
+    options = settings.options
+    kept = {name: options[name] for name in options.origins if name not in _PRECISION_OPTIONS}
+    return resolve(kept, options.origins)
+
+
+def _built(source: OnnxSource, settings: CompileSettings) -> onnx.ModelProto:
+    settings.options.refuse(compiling=True)
+    built = pipeline.build(Job(source, settings))
+    model = onnx.ModelProto()
+    model.ParseFromString(built.model_bytes)
+    return model
+
+
+def _tensors(wanted: onnx.ModelProto, found: onnx.ModelProto, by_layer: bool) -> list[Difference]:
+    makers = [
+        {name: node.op_type for node in model.graph.node for name in node.output if name}
+        for model in (wanted, found)
+    ]
+    outputs = [info.name for info in found.graph.output]
+    names = list(outputs)
+    if by_layer:
+        floats = _float_tensors(wanted) & _float_tensors(found)
+        names += [name for name in makers[0] if name in floats and name not in outputs]
+    return [Difference(name, makers[0].get(name, ""), name in outputs) for name in names]
+
+
+def _float_tensors(model: onnx.ModelProto) -> set[str]:
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    return {
+        info.name
+        for info in inferred.value_info
+        if info.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    }
+
+
+def _session(model: onnx.ModelProto, names: Sequence[str]) -> Any:
+    present = {info.name for info in model.graph.output}
+    model.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        for name in names
+        if name not in present
+    )
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+
+
+def _model_input(info: onnx.ValueInfoProto) -> ModelInput:
+    tensor = info.type.tensor_type
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    return ModelInput(info.name, dtype, tuple(dim.dim_value for dim in tensor.shape.dim))
+
+
+def _part(values: Array, inputs: Iterable[ModelInput], count: int) -> Array:
+    """Without the samples that only fill the last batch."""
+    batches = {model_input.dims[0] for model_input in inputs if model_input.dims}
+    is_batched = values.ndim > 0 and batches == {values.shape[0]}
+    return values[:count] if is_batched else values
+
+
+def _agreement(wanted: Array, found: Array) -> npt.NDArray[np.bool_]:
+    if not np.issubdtype(wanted.dtype, np.floating):
+        return np.asarray(wanted == found).reshape(-1)
+    if wanted.ndim == 0 or wanted.shape[-1] < 2:
+        return np.zeros(0, np.bool_)
+    return np.asarray(wanted.argmax(-1) == found.argmax(-1)).reshape(-1)
