@@ -37,8 +37,10 @@ def main() -> int:
     qaickit = importlib.import_module("qaickit")
     vars(qaickit).update({name: getattr(qaickit, name) for name in qaickit.__all__})
     with warnings.catch_warnings():
-        # Types that only the stubs of the compiled module have are shown as text.
-        warnings.filterwarnings("ignore", message="(Failed to run TYPE_CHECKING|Error parsing)")
+        # Types that only the stubs of the compiled module have are shown as text, and pdoc finds
+        # the modules of some packages by itself.
+        known = ("Failed to run TYPE_CHECKING", "Error parsing", "The module specification")
+        warnings.filterwarnings("ignore", message=f"({'|'.join(known)})")
         pdoc.pdoc(*modules, output_directory=output)
     pages = {name: output.joinpath(*name.split(".")).with_suffix(".html") for name in modules}
     missing = [name for name, page in pages.items() if not page.is_file()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from conftest import SaveOnnx
 from onnx import TensorProto, helper
 
 import qaic
-from qaickit import _core
+from qaickit import _core, runner
 from qaickit.errors import InvalidArgumentError
 
 MANIFEST = {"producer": "tests", "precision": "fp32"}
@@ -127,3 +128,23 @@ def test_threads_with_different_shapes(save_qpc: SaveQpc) -> None:
         for thread in threads:
             thread.join()
     assert not wrong
+
+
+def test_runner_takes_the_shapes_that_its_list_tells(save_qpc: SaveQpc, tmp_path: Path) -> None:
+    path = save_qpc([[1, 8], [4, 8]], largest=[4, 8])
+    rows = []
+    for at, rows_of_x in enumerate((1, 4, 1)):
+        inputs = feed(rows_of_x, 8, scale=at + 2.0)
+        row = []
+        for name, value in {**inputs, "y": inputs["x"] * (at + 2)}.items():
+            value.tofile(tmp_path / f"{name}{at}.raw")
+            direction = "out" if name == "y" else "in"
+            row.append({"path": f"{name}{at}.raw", "io-direction": direction, "map-to": name,
+                        "dims": list(value.shape), "elem-size": 4})  # fmt: skip
+        rows.append(row)
+    (tmp_path / "io.json").write_text(json.dumps({"IO-files": rows}))
+    arguments = ["-t", str(path), "--aic-batch-json-input", str(tmp_path / "io.json")]
+    assert runner.main([*arguments, "--write-output-dir", str(tmp_path),
+                        "--write-output-num-samples", "3"]) == 0  # fmt: skip
+    y = np.fromfile(tmp_path / "y-activation-0-inf-2.bin", np.float32)
+    np.testing.assert_array_equal(y, np.arange(8) * 4)
