@@ -111,6 +111,15 @@ void bind_qpc(py::module_& m) {
       .def_property_readonly("path", [](const PyQpc& q) { return q.qpc->label(); })
       .def_property_readonly("program", [](const PyQpc& q) { return to_dict(q.qpc->program()); })
       .def_property_readonly("manifest", [](const PyQpc& q) { return to_dict(q.qpc->manifest()); })
+      .def("verify",
+           [](const PyQpc& q) {
+             Status status;
+             {
+               const py::gil_scoped_release released;
+               status = q.qpc->verify();
+             }
+             raise_if_error(status);
+           })
       .def("describe", &describe)
       .def("segment", &segment, py::arg("name"));
   m.def("read_qpc", [](const std::string& path) { return describe(PyQpc(path)); }, py::arg("path"));

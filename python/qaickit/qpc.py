@@ -191,13 +191,14 @@ def _segment_table(segments: Iterable[SegmentDict]) -> Table:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    # Opening a file checks all there is to check.
     try:
-        info = _core.read_qpc(_resolve(args.file))
+        qpc = _core.Qpc(_resolve(args.file))
+        qpc.verify()
     except QaicKitError as error:
         if args.json:
             _print_json({"path": args.file, "ok": False, "error": str(error)})
         raise
+    info = qpc.describe()
     result = {
         "path": info["path"],
         "ok": True,

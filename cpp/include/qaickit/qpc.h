@@ -99,7 +99,7 @@ struct SegmentView {
 class QAICKIT_API Qpc {
  public:
   // Maps and checks the file: structure, bounds, the network descriptor, and for a host half every
-  // digest (so the whole file is read once). Do not change an open file in place; replacing it by
+  // digest, or the CRCs of the weights (so the whole file is read once). Do not change an open file in place; replacing it by
   // rename, as write_qpc does, is safe. Errors:
   //   kNotFound, kPermissionDenied
   //   kInvalidArgument  the path is a directory or no regular file
@@ -116,6 +116,9 @@ class QAICKIT_API Qpc {
   virtual const ProgramSpec& program() const noexcept = 0;
   virtual std::span<const SegmentView> segments() const noexcept = 0;
   virtual std::optional<HostManifest> manifest() const = 0;  // none: no host half
+  // Checks every digest of a host half, those of the weights too, which takes a second for each
+  // 2 GB. Error kDataLoss, naming the segment.
+  virtual Status verify() const = 0;
   virtual size_t file_bytes() const noexcept = 0;
   virtual std::span<const std::byte> image() const noexcept = 0;  // the whole file
 

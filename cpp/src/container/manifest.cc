@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "base/cat.h"
+#include "container/crc32c.h"
 #include "container/host_manifest.pb.h"
 #include "container/message_io.h"
 #include "container/network_desc.h"
@@ -115,6 +116,23 @@ Status check_table(std::span<const SegmentRecord> records, size_t file_bytes,
   return {};
 }
 
+Status check_digest(const SegmentRecord& record, Bytes file, Bytes data) {
+  const Sha256Digest digest = sha256(data);
+  if (digest == record.digest) return {};
+  return damaged(cat("segment ", printable(record.name), " (", data.size(), " bytes at offset ",
+                     data.data() - file.data(), ") has SHA-256 ", to_hex(digest),
+                     ", the manifest says ", to_hex(record.digest)));
+}
+
+Status check_crc(const SegmentRecord& record, Bytes file, Bytes data) {
+  const std::vector<uint32_t> blocks = crc32c_blocks(data);
+  const auto [differs, expected] = std::ranges::mismatch(blocks, record.crc32c);
+  if (differs == blocks.end() && expected == record.crc32c.end()) return {};
+  return damaged(cat("segment ", printable(record.name), " (", data.size(), " bytes at offset ",
+                     data.data() - file.data(), ") is not what the manifest says in its MiB ",
+                     differs - blocks.begin()));
+}
+
 }  // namespace
 
 Result<std::vector<std::byte>> encode_manifest(const ManifestRecord& record) {
@@ -145,6 +163,7 @@ Result<std::vector<std::byte>> encode_manifest(const ManifestRecord& record) {
     added->set_size(segment.size);
     added->set_offset(segment.offset);
     added->set_sha256(segment.digest.data(), segment.digest.size());
+    added->mutable_crc32c()->Assign(segment.crc32c.begin(), segment.crc32c.end());
   }
 
   QAICKIT_ASSIGN_OR_RETURN(std::vector<std::byte> bytes,
@@ -185,7 +204,11 @@ Result<ManifestRecord> decode_manifest(Bytes segment) {
   QAICKIT_RETURN_IF_ERROR(read_tensors(message.outputs(), &record.outputs));
   for (const host::Segment& listed : message.segments()) {
     SegmentRecord& added = record.segments.emplace_back(
-        SegmentRecord{listed.name(), listed.size(), listed.offset(), {}});
+        SegmentRecord{listed.name(),
+                      listed.size(),
+                      listed.offset(),
+                      {},
+                      {listed.crc32c().begin(), listed.crc32c().end()}});
     if (listed.sha256().size() == kDigestBytes) {
       std::memcpy(added.digest.data(), listed.sha256().data(), kDigestBytes);
     }
@@ -193,19 +216,14 @@ Result<ManifestRecord> decode_manifest(Bytes segment) {
   return record;
 }
 
-Status verify_segments(const ManifestRecord& record, Bytes file,
-                       std::span<const SegmentView> segments) {
-  QAICKIT_RETURN_IF_ERROR(check_table(record.segments, file.size(), segments));
+Status verify_segments(std::span<const SegmentRecord> records, Bytes file,
+                       std::span<const SegmentView> segments, Check check) {
+  QAICKIT_RETURN_IF_ERROR(check_table(records, file.size(), segments));
   for (size_t i = 0; i < segments.size(); ++i) {
-    const SegmentView& segment = segments[i];
-    if (segment.name == kManifestSegment) continue;
-    const Sha256Digest digest = sha256(segment.data);
-    if (digest != record.segments[i].digest) {
-      return damaged(cat("segment ", printable(segment.name), " (", segment.data.size(),
-                         " bytes at offset ", segment.data.data() - file.data(), ") has SHA-256 ",
-                         to_hex(digest), ", the manifest says ",
-                         to_hex(record.segments[i].digest)));
-    }
+    if (segments[i].name == kManifestSegment) continue;
+    const bool quick = check == Check::kQuick && !records[i].crc32c.empty();
+    QAICKIT_RETURN_IF_ERROR(quick ? check_crc(records[i], file, segments[i].data)
+                                  : check_digest(records[i], file, segments[i].data));
   }
   return {};
 }

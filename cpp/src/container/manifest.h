@@ -27,6 +27,7 @@ struct SegmentRecord {
   uint64_t size = 0;
   uint64_t offset = 0;
   Sha256Digest digest{};
+  std::vector<uint32_t> crc32c;  // of each MiB; empty: none are kept
 };
 
 struct ManifestRecord {
@@ -42,9 +43,12 @@ Result<std::vector<std::byte>> encode_manifest(const ManifestRecord& record);
 // Errors: kDataLoss, kUnsupported (written by a newer qaickit).
 Result<ManifestRecord> decode_manifest(Bytes segment);
 
+// kQuick takes a segment's CRCs where the list has them, kFull its SHA-256 always.
+enum class Check { kQuick, kFull };
+
 // Checks every segment against the list. Error: kDataLoss, naming the segment.
-Status verify_segments(const ManifestRecord& record, Bytes file,
-                       std::span<const SegmentView> segments);
+Status verify_segments(std::span<const SegmentRecord> records, Bytes file,
+                       std::span<const SegmentView> segments, Check check);
 
 // Gives the tensors of `program`, as read from networkdesc.bin, their exact host dtypes. Error:
 // kDataLoss when the two do not name the same tensors.

@@ -37,10 +37,12 @@ class QpcFile final : public Qpc {
     if (!manifest) return missing(kManifestSegment);
     if (!has_host_half()) return missing(kModelSegment);
     QAICKIT_ASSIGN_OR_RETURN(ManifestRecord record, decode_manifest(*manifest));
-    QAICKIT_RETURN_IF_ERROR(verify_segments(record, image_.bytes(), segments_));
+    QAICKIT_RETURN_IF_ERROR(
+        verify_segments(record.segments, image_.bytes(), segments_, Check::kQuick));
     QAICKIT_ASSIGN_OR_RETURN(program_, decode_network_desc(network_desc, ZeroDims::kAllow));
     QAICKIT_RETURN_IF_ERROR(apply_host_dtypes(record, &program_));
     manifest_ = std::move(record.manifest);
+    records_ = std::move(record.segments);
     return {};
   }
 
@@ -48,6 +50,10 @@ class QpcFile final : public Qpc {
   const ProgramSpec& program() const noexcept override { return program_; }
   std::span<const SegmentView> segments() const noexcept override { return segments_; }
   std::optional<HostManifest> manifest() const override { return manifest_; }
+  Status verify() const override {
+    if (!manifest_) return {};
+    return verify_segments(records_, image_.bytes(), segments_, Check::kFull).with_context(label_);
+  }
   size_t file_bytes() const noexcept override { return image_.bytes().size(); }
   std::span<const std::byte> image() const noexcept override { return image_.bytes(); }
 
@@ -57,6 +63,7 @@ class QpcFile final : public Qpc {
   std::vector<SegmentView> segments_;  // views into image_
   ProgramSpec program_;
   std::optional<HostManifest> manifest_;
+  std::vector<SegmentRecord> records_;  // empty: no host half
 };
 
 Result<std::shared_ptr<const Qpc>> open_image(FileImage image, std::string label) {

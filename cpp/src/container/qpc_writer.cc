@@ -6,6 +6,7 @@
 
 #include "base/cat.h"
 #include "container/atomic_file.h"
+#include "container/crc32c.h"
 #include "container/manifest.h"
 #include "container/network_desc.h"
 #include "container/qpc_format.h"
@@ -45,6 +46,12 @@ struct Segment {
     Sha256 hash;
     for (const Bytes piece : pieces) hash.add(piece);
     return hash.finish();
+  }
+  // Of the weights only, which may have gigabytes.
+  std::vector<uint32_t> crc32c() const {
+    Crc32cBlocks blocks;
+    if (name == kWeightsSegment) std::ranges::for_each(pieces, [&](Bytes b) { blocks.add(b); });
+    return blocks.finish();
   }
 };
 
@@ -190,8 +197,8 @@ Result<Plan> plan_qpc(const QpcContent& content) {
   if (content.host_half) {
     record.manifest = content.manifest;
     for (const Segment& segment : plan.segments) {
-      record.segments.push_back(
-          {std::string(segment.name), segment.size, segment.offset, segment.digest()});
+      record.segments.push_back({std::string(segment.name), segment.size, segment.offset,
+                                 segment.digest(), segment.crc32c()});
     }
     QAICKIT_ASSIGN_OR_RETURN(plan.manifest, encode_manifest(record));
     plan.segments.front().add(plan.manifest);
