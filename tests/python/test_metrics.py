@@ -173,15 +173,22 @@ def test_profiles_have_the_native_stages(
 
 
 def test_waiting_for_an_activation_is_a_stage(qpc: Path, x: Any) -> None:
+    """Eight threads want one activation: they wait most of the time, and compute one by one."""
     with slow(qpc, enable_profiling=True) as session:
         session.setup()
-        threads = [threading.Thread(target=session.run, args=(x,)) for _ in range(3)]
+        threads = [
+            threading.Thread(target=lambda: [session.run(x) for _ in range(4)]) for _ in range(8)
+        ]
+        began = time.perf_counter()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        waits = sorted(list(run.values())[1][2] for run in session.profiling_results)
-    assert waits[0] < LATENCY / 2 < waits[1] < waits[2]
+        elapsed = time.perf_counter() - began
+        stages = [[total for _, _, total in run.values()] for run in session.profiling_results]
+    _, wait, _, device, _ = (sum(times) for times in zip(*stages, strict=True))
+    assert len(stages) == 32
+    assert 32 * LATENCY <= device <= elapsed < wait
 
 
 @pytest.mark.parametrize("n", [0, -1, "five", None])

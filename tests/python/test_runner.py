@@ -112,7 +112,7 @@ def test_for_a_time(run: Run, qpc: Callable[[int], Path]) -> None:
     for more in ([], ["--aic-profiling-type", "latency"]):
         count, microseconds, _, _ = run("-t", qpc(1), "--time", "0.2", "-S", 2, *more).rate
         assert count > 1
-        assert microseconds > 150_000
+        assert microseconds > 20_000
 
 
 @pytest.mark.parametrize(
