@@ -419,17 +419,6 @@ def test_external_data_outside_of_the_directory(external_onnx: Path, tmp_path: P
         compile_onnx(external_onnx, tmp_path / "a.bin", onnx_define_symbol={"batch": 1})
 
 
-def test_models_over_two_gigabytes_are_refused(external_onnx: Path, tmp_path: Path) -> None:
-    with open(external_onnx.parent / "weights.data", "r+b") as file:
-        file.truncate(2**31)  # sparse: it takes no room on the disk
-    model = onnx.load(str(external_onnx), load_external_data=False)
-    tensor = model.graph.initializer[0]
-    del tensor.external_data[1:]
-    external_onnx.write_bytes(model.SerializeToString())
-    with pytest.raises(UnsupportedError, match="over 2 GB"):
-        compile_onnx(external_onnx, tmp_path / "a.bin", onnx_define_symbol={"batch": 1})
-
-
 # --- where it goes -------------------------------------------------------------------------------
 
 

@@ -51,7 +51,7 @@ def compile_onnx(
     Errors: NotFoundError, PermissionDeniedError (files), DataLossError (not an ONNX model, or
     damaged), InvalidArgumentError (an option, symbols, or a graph that is not valid),
     UnsupportedError (a refused option, a type that a QPC cannot hold, a shape that stays open, a
-    version that is too new, over 2 GB), ResourceExhaustedError (disk full).
+    version that is too new), ResourceExhaustedError (disk full).
     """
     return compile_to(model_path, qpc_path, CompileSettings.of(calibration, **options))
 
@@ -71,7 +71,7 @@ def compile_to(
         program=built.program,
         precision=built.manifest["precision"],
         passes=(*built.passes, packaged),
-        model_bytes=len(built.model_bytes),
+        weight_bytes=built.size.weight_bytes,
     )
 
 
@@ -85,7 +85,7 @@ def profile_only(model_path: str | os.PathLike[str], settings: CompileSettings) 
         program=built.program,
         precision=built.manifest["precision"],
         passes=built.passes,
-        model_bytes=len(built.model_bytes),
+        weight_bytes=built.size.weight_bytes,
     )
 
 

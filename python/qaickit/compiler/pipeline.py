@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,9 @@ from qaickit.compiler import graph, shapes
 from qaickit.compiler.job import Job
 from qaickit.compiler.passes import PASSES, Pass
 from qaickit.compiler.report import GraphSize, PassReport
+from qaickit.compiler.source import FilePart
 from qaickit.compiler.vendor import Segments
+from qaickit.compiler.weights import take_weights
 from qaickit.errors import QaicKitError
 
 
@@ -27,7 +29,8 @@ class Built:
 
     program: dict[str, Any]
     manifest: dict[str, Any]
-    model_bytes: bytes
+    model: onnx.ModelProto
+    files: Mapping[str, FilePart]
     passes: tuple[PassReport, ...]
     size: GraphSize
     card_half: Segments
@@ -49,7 +52,8 @@ def build(job: Job) -> Built:
         return Built(
             program=describe_program(model, job),
             manifest=describe_compilation(model, job),
-            model_bytes=graph.serialise(model),
+            model=model,
+            files=job.source.files,
             passes=tuple(passes),
             size=graph.size_of(model),
             card_half=card_half,
@@ -68,21 +72,25 @@ def run_pass(name: str, change: Pass, model: onnx.ModelProto, job: Job) -> PassR
 def package(built: Built, qpc_path: str) -> PassReport:
     """Writes the QPC and, if need be, its directory; on an error neither is left.
 
-    Errors: those of the file system, naming the path.
+    Takes the weights out of `built.model`, so a result is packed once. Errors: those of the file
+    system, naming the path.
     """
     started = time.perf_counter()
     directory = os.path.dirname(qpc_path) or "."
     was_there = os.path.isdir(directory)
     make_directory(directory, "the directory of the QPC")
     try:
-        write_qpc(qpc_path, built.program, built.manifest, built.model_bytes, built.card_half)
+        weights = take_weights(built.model, built.files)
+        model_bytes = graph.serialise(built.model)
+        write_qpc(qpc_path, built.program, built.manifest, model_bytes, built.card_half, weights)
     except QaicKitError:
         if not was_there:
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
         raise
     seconds = time.perf_counter() - started
-    return PassReport("package", (qpc_path,), seconds, built.size, built.size)
+    notes = (qpc_path, f"graph of {len(model_bytes)} bytes")
+    return PassReport("package", notes, seconds, built.size, built.size)
 
 
 def describe_program(model: onnx.ModelProto, job: Job) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class CompileReport:
     program: dict[str, Any]
     precision: str
     passes: tuple[PassReport, ...]
-    model_bytes: int
+    weight_bytes: int
 
     @property
     def seconds(self) -> float:

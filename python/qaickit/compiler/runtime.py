@@ -15,6 +15,7 @@ from qaickit.compiler.shapes import Dim, TensorType
 from qaickit.errors import InvalidArgumentError, UnsupportedError
 
 _ERRORS_ONLY = 3
+_EXTERNAL_DIRECTORY = "session.model_external_initializers_file_folder_path"
 _ELEM_TYPES: Mapping[str, int] = {
     "tensor(float)": onnx.TensorProto.FLOAT,
     "tensor(float16)": onnx.TensorProto.FLOAT16,
@@ -30,14 +31,17 @@ _ELEM_TYPES: Mapping[str, int] = {
 }
 
 
-def output_types(model: onnx.ModelProto, model_bytes: bytes) -> dict[str, TensorType]:
+def output_types(
+    model: onnx.ModelProto, model_bytes: bytes, directory: str
+) -> dict[str, TensorType]:
     """Types of the outputs as ONNX Runtime infers them, which also shows that it takes the model.
 
-    Nothing when its CPU lacks a kernel: a card or another backend may still run the program.
+    `directory` is where external data lies. Nothing when its CPU lacks a kernel: a card or another
+    backend may still run the program.
     Errors: UnsupportedError (IR or opset version too new), InvalidArgumentError (invalid graph).
     """
     try:
-        session = _load(model_bytes)
+        session = _load(model_bytes, directory)
     except state.NotImplemented:
         return {}
     except Exception as error:  # ONNX Runtime has a dozen classes without a base of their own
@@ -94,10 +98,14 @@ def _dims(shape: list[Any], tensor: str) -> tuple[Dim, ...] | None:
     )
 
 
-def _load(model_bytes: bytes) -> Any:
+def _load(model_bytes: bytes, directory: str = "") -> Any:
     options = _quiet_options()
     # The backend optimises for itself; here that would only cost time.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if directory:
+        # External data is mapped; kernels are not to copy it into a form of their own.
+        options.add_session_config_entry(_EXTERNAL_DIRECTORY, directory)
+        options.add_session_config_entry("session.disable_prepacking", "1")
     return onnxruntime.InferenceSession(model_bytes, options, providers=["CPUExecutionProvider"])
 
 

@@ -6,9 +6,9 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qaickit._core import __version__
 from qaickit._files import error_from_os, read_file
@@ -24,15 +24,34 @@ MAX_MODEL_BYTES = 2**31 - 1
 _FORMAT = "qaickit-qpc-2"
 
 
+# Of a file that is hashed, so much at a time.
+_HASH_PIECE = 1 << 20
+# Initializers smaller than this are read even where the large ones are left in their files.
+_SMALL_BYTES = 1 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """Where an external tensor lies: `length` bytes at `offset` of a file."""
+
+    path: str
+    offset: int
+    length: int
+
+
 @dataclass(frozen=True)
 class OnnxSource:
     """The bytes of an ONNX file. `model` is parsed, with external data inlined, when first used.
+
+    Where that would be more than protobuf holds, initializers stay in their files, and `files`
+    says where.
 
     A compilation changes `model` in place, so a source serves one compilation, digest first.
     """
 
     path: str
     data: bytes
+    _files: dict[str, FilePart] = field(default_factory=dict, init=False, repr=False)
 
     @staticmethod
     def read(model_path: str | os.PathLike[str]) -> OnnxSource:
@@ -51,10 +70,7 @@ class OnnxSource:
         header = json.dumps([_FORMAT, __version__, self.stem, settings], sort_keys=True)
         state = hashlib.sha256(header.encode())
         state.update(self.data)
-        # Every external tensor has an entry with this key; without one there is no need to parse.
-        if b"location" in self.data:
-            for tensor in tensors_of(self.model):
-                state.update(tensor.raw_data)
+        self._update_by_files(state)
         return state.hexdigest()
 
     def content_digest(self) -> str:
@@ -63,11 +79,20 @@ class OnnxSource:
         It is of the files, so it may be asked for at any time of a compilation. Errors as `model`.
         """
         state = hashlib.sha256(self.data)
-        # Every external tensor has an entry with this key.
-        if b"location" in self.data:
-            for path in _external_files(self.data, self.path):
-                state.update(read_file(path, "the external data"))
+        self._update_by_files(state)
         return state.hexdigest()
+
+    def _update_by_files(self, state: Any) -> None:
+        # Every external tensor has an entry with this key; without one there is no need to parse.
+        if b"location" not in self.data or not self.model.HasField("graph"):
+            return
+        for path in _external_files(self.data, self.path):
+            try:
+                with open(path, "rb") as file:
+                    while piece := file.read(_HASH_PIECE):
+                        state.update(piece)
+            except OSError as error:
+                raise error_from_os(error, f"cannot read the external data '{path}'") from error
 
     @property
     def stem(self) -> str:
@@ -75,13 +100,23 @@ class OnnxSource:
         return os.path.splitext(os.path.basename(self.path))[0]
 
     @property
+    def directory(self) -> str:
+        """Where the file and its external data are."""
+        return os.path.dirname(os.path.abspath(self.path))
+
+    @property
     def keeps_external_data(self) -> bool:
         """True when large weights stay in their files."""
-        return False
+        return bool(self.files)
+
+    @property
+    def files(self) -> dict[str, FilePart]:
+        """Initializers that stay in files: name -> where. Errors as `model`."""
+        return self._files if self.model.HasField("graph") else {}
 
     @cached_property
     def model(self) -> onnx.ModelProto:
-        """The model with all weights inside.
+        """The model with all weights inside, but for those in `files`.
 
         Errors: DataLossError (not an ONNX model, or truncated), NotFoundError (external data),
         InvalidArgumentError (external data outside the model's directory), UnsupportedError (over
@@ -103,16 +138,24 @@ class OnnxSource:
         from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
         directory = os.path.dirname(self.path) or "."
-        total = len(self.data)
-        external = [tensor for tensor in tensors_of(model) if uses_external_data(tensor)]
-        for tensor in external:
-            total += _external_bytes(tensor, directory)
+        inlined = [
+            (tensor, _external_part(tensor, directory))
+            for tensor in tensors_of(model)
+            if uses_external_data(tensor)
+        ]
+        if len(self.data) + sum(part.length for _, part in inlined) > MAX_MODEL_BYTES:
+            kept = {tensor.name for tensor in model.graph.initializer if _stays(tensor)}
+            self._files.update(
+                {tensor.name: part for tensor, part in inlined if tensor.name in kept}
+            )
+            inlined = [(tensor, part) for tensor, part in inlined if tensor.name not in kept]
+        total = len(self.data) + sum(part.length for _, part in inlined)
         if total > MAX_MODEL_BYTES:
             raise UnsupportedError(
-                f"with its external data it has {total} bytes; models over 2 GB cannot be "
-                "compiled yet"
+                f"it has {total} bytes besides initializers of types that a QPC maps; over 2 GB "
+                "cannot be compiled"
             )
-        for tensor in external:
+        for tensor, _ in inlined:
             try:
                 load_external_data_for_tensor(tensor, directory)
             except OSError as error:
@@ -140,12 +183,26 @@ def _external_files(data: bytes, path: str) -> list[str]:
     return [os.path.join(directory, location) for location in dict.fromkeys(locations)]
 
 
-def _external_bytes(tensor: onnx.TensorProto, directory: str) -> int:
-    """Size of a tensor in its file, checked against the file before anything is read."""
+def _stays(tensor: onnx.TensorProto) -> bool:
+    """True for an initializer that a QPC can map, and that is large enough to."""
+    from qaickit.compiler.graph import tensor_bytes
+    from qaickit.compiler.shapes import DTYPES
+
+    is_external = len(tensor.external_data) > 0
+    return is_external and tensor.data_type in DTYPES and tensor_bytes(tensor) >= _SMALL_BYTES
+
+
+def _external_part(tensor: onnx.TensorProto, directory: str) -> FilePart:
+    """Where a tensor lies, checked against the file before anything is read."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
     path = os.path.join(directory, location)
     where = f"external data of '{tensor.name}'"
+    root = os.path.realpath(directory)
+    if os.path.isabs(location) or os.path.commonpath([root, os.path.realpath(path)]) != root:
+        raise InvalidArgumentError(
+            f"{where}: '{location}' is not in the model's directory, where it belongs"
+        )
     try:
         offset = int(entries.get("offset", "0"))
         available = os.path.getsize(path) - offset
@@ -160,7 +217,7 @@ def _external_bytes(tensor: onnx.TensorProto, directory: str) -> int:
         raise DataLossError(
             f"{where}: '{path}' is too short: it ends {length - available} bytes before the tensor"
         )
-    return length
+    return FilePart(path, offset, length)
 
 
 def tensors_of(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

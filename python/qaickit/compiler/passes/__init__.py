@@ -17,7 +17,7 @@ from qaickit.compiler.passes.functions import expand_onnx_functions, inline_loca
 from qaickit.compiler.passes.precision import set_node_precision, set_precision_policy
 from qaickit.compiler.passes.quantise import calibrate, quantise_graph
 from qaickit.compiler.passes.simplify import simplify
-from qaickit.compiler.passes.structure import check_structure, drop_initializer_inputs
+from qaickit.compiler.passes.structure import check_large, check_structure, drop_initializer_inputs
 from qaickit.compiler.passes.symbols import check_dtypes, check_result, define_symbols, fix_outputs
 from qaickit.compiler.passes.versions import convert_versions
 
@@ -25,6 +25,7 @@ Pass = Callable[[onnx.ModelProto, Job], list[str]]
 
 PASSES: tuple[tuple[str, Pass], ...] = (
     ("check structure", check_structure),
+    ("check large", check_large),
     ("convert versions", convert_versions),
     ("drop initializer inputs", drop_initializer_inputs),
     ("define symbols", define_symbols),

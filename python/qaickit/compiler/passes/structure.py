@@ -5,10 +5,14 @@ from __future__ import annotations
 import onnx
 
 from qaickit.compiler.job import Job
-from qaickit.errors import DataLossError
+from qaickit.errors import DataLossError, UnsupportedError
 
 # The first IR version whose initializers need not be inputs too.
 _FREE_INITIALIZERS_IR = 4
+_READING_WEIGHTS = (
+    "convert_to_quantize", "dump_profile", "load_profile", "external_quantization_file",
+    "always_expand_onnx_functions",
+)  # fmt: skip
 
 
 def check_structure(model: onnx.ModelProto, _job: Job) -> list[str]:
@@ -18,6 +22,22 @@ def check_structure(model: onnx.ModelProto, _job: Job) -> list[str]:
     if not model.graph.output:
         raise DataLossError("damaged, or not a model for inference: it has no outputs")
     return [f"{len(model.graph.node)} nodes, {len(model.graph.initializer)} initializers"]
+
+
+def check_large(_model: onnx.ModelProto, job: Job) -> list[str]:
+    """Refuses what would read all weights of a model that leaves them in files.
+
+    Error: UnsupportedError naming the option.
+    """
+    if not job.source.keeps_external_data:
+        return []
+    for option in _READING_WEIGHTS:
+        if job.options.is_set(option):
+            raise UnsupportedError(
+                f"option '{option}' reads all weights, and those of this model are over 2 GB; "
+                "leave it out"
+            )
+    return [f"{len(job.source.files)} weights stay in their files"]
 
 
 def drop_initializer_inputs(model: onnx.ModelProto, _job: Job) -> list[str]:

@@ -30,7 +30,7 @@ def fix_outputs(model: onnx.ModelProto, job: Job) -> list[str]:
     """Gives every output a fixed shape and type. Errors: see `shapes.fix_outputs`, `runtime`."""
     declared = shapes.clear_output_shapes(model, job.outcome.symbols)
     bare = serialise(model)
-    sources = [runtime.output_types(model, bare)]
+    sources = [runtime.output_types(model, bare, job.source.directory)]
     if not all(
         info.name in sources[0] and sources[0][info.name].is_fixed for info in model.graph.output
     ):
@@ -44,13 +44,13 @@ def check_dtypes(model: onnx.ModelProto, _job: Job) -> list[str]:
     return []
 
 
-def check_result(model: onnx.ModelProto, _job: Job) -> list[str]:
+def check_result(model: onnx.ModelProto, job: Job) -> list[str]:
     """Makes sure of what the passes made: ONNX Runtime takes it, and outputs are as declared.
 
     Error: QaicKitError itself, since no input may lead there.
     """
     try:
-        found = runtime.output_types(model, serialise(model))
+        found = runtime.output_types(model, serialise(model), job.source.directory)
     except InvalidArgumentError as error:
         raise QaicKitError(f"the passes made a graph that is not valid: {error}") from error
     for info in model.graph.output:
