@@ -20,6 +20,7 @@ MAY_USE = {
     "device": {"base", "container"},
     "batch": {"base", "container", "queue", "device"},
     "session": {"base", "container", "queue", "device", "batch"},
+    "rt": {"base", "container", "device"},
     "workload": {"base", "container", "queue", "device", "batch", "session"},
     "loadgen": {"base", "container", "queue", "device", "batch", "session", "workload"},
 }
@@ -33,6 +34,7 @@ LAYER_OF_HEADER = {
     "qaic.h": "device",
     "batch.h": "batch",
     "session.h": "session",
+    "rt.h": "rt",
     "workload.h": "workload",
     "loadgen.h": "loadgen",
 }

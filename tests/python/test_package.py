@@ -37,7 +37,11 @@ def test_version_is_the_projects() -> None:
 @pytest.mark.parametrize(
     "name",
     [
+        "QAicApi_pb2.py",
+        "QAicApi_pb2.pyi",
         "qaic/py.typed",
+        "qaicrt/py.typed",
+        "qaickit/_qaicrt.pyi",
         "qaickit/py.typed",
         "qaickit/_core.pyi",
         "qaickit/include/qaickit/session.h",
@@ -90,4 +94,5 @@ def test_nothing_else_is_installed(installed: dict[str, Path]) -> None:
         "qaic-compile", "qaic-exec", "qaic-qpc", "qaic-runner", "qaic-util",
     }  # fmt: skip
     tops = {Path(name).parts[0] for name in installed if name not in scripts}
-    assert tops == {"qaic", "qaickit", f"qaickit-{qaickit.__version__}.dist-info"}
+    packages = {"qaic", "qaicrt", "qaickit", f"qaickit-{qaickit.__version__}.dist-info"}
+    assert tops == packages | {"QAicApi_pb2.py", "QAicApi_pb2.pyi"}

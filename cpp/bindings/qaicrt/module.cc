@@ -1,0 +1,9 @@
+#include "wrap.h"
+
+PYBIND11_MODULE(_qaicrt, m) {
+  m.doc() = "The vendor's low-level runtime module over qaickit. Import it as `qaicrt`.";
+  qaickit::qaicrt::bind_types(m);
+  qaickit::qaicrt::bind_objects(m);
+  qaickit::qaicrt::bind_sets(m);
+  qaickit::qaicrt::bind_util(m);
+}

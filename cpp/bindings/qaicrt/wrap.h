@@ -1,0 +1,92 @@
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "qaickit/rt.h"
+
+// What the Python classes of qaicrt hold.
+namespace qaickit::qaicrt {
+
+namespace py = pybind11;
+
+// A core object whose end may wait for threads that want the GIL.
+template <class T>
+class Held {
+ public:
+  explicit Held(std::shared_ptr<T> object) : object_(std::move(object)) {}
+  Held(Held&&) noexcept = default;
+  ~Held() {
+    if (!object_) return;
+    const py::gil_scoped_release released;
+    object_.reset();
+  }
+  T* operator->() const noexcept { return object_.get(); }
+  T& operator*() const noexcept { return *object_; }
+  const std::shared_ptr<T>& shared() const noexcept { return object_; }
+
+ private:
+  std::shared_ptr<T> object_;
+};
+
+struct PyContext {
+  std::shared_ptr<rt::Context> context;
+};
+struct PyQpc {
+  std::shared_ptr<const Qpc> qpc;
+};
+struct PyProgram : Held<rt::Program> {
+  using Held::Held;
+};
+struct PyExecObj : Held<rt::ExecObject> {
+  using Held::Held;
+};
+struct PyQueue : Held<rt::Queue> {
+  using Held::Held;
+};
+struct PyBuffer {
+  rt::Buffer buffer;
+};
+struct QidList {
+  std::vector<int> ids;
+};
+struct QueueProperties {
+  uint32_t properties = 1;
+  uint32_t num_threads = rt::Queue::kDefaultThreads;
+};
+// (element bytes, dims) of each binding.
+struct DimensionsVec {
+  std::vector<std::pair<uint32_t, std::vector<int64_t>>> rows;
+};
+
+// Keeps a Python object from any thread.
+std::shared_ptr<const void> keep(const py::object& object);
+// A copy of any contiguous or strided buffer. Raises TypeError for what is none.
+rt::Buffer copy_of(const py::handle& object);
+
+// What the classes return; the whole text goes to the context's log.
+rt::QStatus report(const rt::Context& context, const Status& status);
+// For constructors, which have no status to return.
+template <class T>
+T value_or_throw(Result<T> result) {
+  if (!result.ok()) throw std::runtime_error(result.status().to_string());
+  return std::move(result).value();
+}
+// Without the GIL.
+template <class F>
+auto unlocked(F&& work) {
+  const py::gil_scoped_release released;
+  return work();
+}
+
+void bind_types(py::module_& m);
+void bind_objects(py::module_& m);
+void bind_sets(py::module_& m);
+void bind_util(py::module_& m);
+
+}  // namespace qaickit::qaicrt

@@ -1,0 +1,216 @@
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <mutex>
+#include <thread>
+
+#include "base/cat.h"
+#include "base/clock.h"
+#include "qaickit/rt.h"
+
+namespace qaickit::rt {
+
+struct BenchmarkSet::State {
+  // One exec object and its thread's share of the work.
+  struct Runner {
+    std::shared_ptr<ExecObject> exec;
+    uint32_t activation;
+    uint32_t exec_obj;
+    std::vector<Buffer> outputs;
+  };
+
+  void work(Runner& runner, uint64_t inferences, uint64_t deadline_ns) {
+    for (;;) {
+      const uint64_t n = claimed.fetch_add(1, std::memory_order_relaxed);
+      if (inferences > 0 ? n >= inferences : now_ns() >= deadline_ns) return;
+      Status status = runner.exec->set_data(data_of(runner, n));
+      if (status.ok()) status = runner.exec->run();
+      if (status.ok()) done[runner.activation].fetch_add(1, std::memory_order_relaxed);
+      Callback told;
+      {
+        const std::lock_guard lock(mutex);
+        told = callback;
+        if (failure.ok()) failure = status;
+      }
+      if (told) told({runner.exec, runner.activation, runner.exec_obj, status});
+      if (!status.ok()) return;
+    }
+  }
+
+  std::vector<ExecObject::Data> data_of(const Runner& runner, uint64_t n) const {
+    std::vector<ExecObject::Data> data = inputs[n % inputs.size()];
+    const size_t first = data.size() - runner.outputs.size();
+    for (size_t o = 0; o < runner.outputs.size(); ++o) {
+      data[first + o] = {runner.outputs[o], std::nullopt};
+    }
+    return data;
+  }
+
+  // Inferences of all activations.
+  uint64_t total() const {
+    uint64_t sum = 0;
+    for (const auto& count : done) sum += count.load(std::memory_order_relaxed);
+    return sum;
+  }
+
+  void report_live(uint64_t start_ns) const {
+    const double seconds = static_cast<double>(now_ns() - start_ns) * 1e-9;
+    const auto completed = static_cast<double>(total());
+    std::printf("Inferences completed %.0f, %.2f inf/s, %.1f s\n", completed, completed / seconds,
+                seconds);
+    std::fflush(stdout);
+  }
+
+  std::shared_ptr<Context> context;
+  std::shared_ptr<const Qpc> qpc;
+  std::optional<int> device;
+  uint32_t set_size;
+  uint32_t num_activations;
+  std::vector<std::vector<ExecObject::Data>> inputs;
+  ProgramProperties properties;
+
+  std::mutex turn;  // of enable, disable and run
+  std::shared_ptr<Program> program;
+  std::vector<Runner> runners;
+
+  std::atomic<uint64_t> claimed{0};
+  std::vector<std::atomic<uint64_t>> done;
+  mutable std::mutex mutex;
+  Callback callback;
+  Status failure;
+  Stats stats;
+  std::atomic<uint64_t> period_ms{0};
+};
+
+BenchmarkSet::BenchmarkSet(std::shared_ptr<Context> context, std::shared_ptr<const Qpc> qpc,
+                           std::optional<int> device, uint32_t set_size, uint32_t num_activations,
+                           std::vector<std::vector<ExecObject::Data>> inputs,
+                           ProgramProperties properties)
+    : state_(std::make_unique<State>()) {
+  State& s = *state_;
+  s.context = std::move(context);
+  s.qpc = std::move(qpc);
+  s.device = device;
+  s.set_size = std::clamp<uint32_t>(set_size, 1, 64);
+  s.num_activations = std::clamp<uint32_t>(num_activations, 1, 1024);
+  s.inputs = std::move(inputs);
+  s.properties = std::move(properties);
+  s.done = std::vector<std::atomic<uint64_t>>(s.num_activations);
+  s.stats.batch_size = static_cast<uint32_t>(s.qpc->program().batch_size);
+  const ProgramSpec& spec = s.qpc->program();
+  if (s.inputs.empty()) {
+    auto& zeros = s.inputs.emplace_back(spec.num_tensors());
+    for (size_t i = 0; i < spec.inputs.size(); ++i) {
+      zeros[i].buffer = Buffer::allocate(spec.bytes(spec.default_shape_set(), i));
+    }
+  }
+  for (auto& vector : s.inputs) vector.resize(spec.num_tensors());
+}
+
+BenchmarkSet::~BenchmarkSet() = default;
+
+Status BenchmarkSet::enable() {
+  State& s = *state_;
+  const std::lock_guard lock(s.turn);
+  if (s.program) return {};
+  QAICKIT_ASSIGN_OR_RETURN(
+      auto program, Program::create(s.context, s.device, s.qpc, s.properties, s.num_activations));
+  QAICKIT_RETURN_IF_ERROR(program->activate());
+  std::vector<State::Runner> runners;
+  // A synchronous device computes on the thread that calls it: one for each activation.
+  const uint32_t per_activation = program->async() ? s.set_size : 1;
+  for (uint32_t a = 0; a < s.num_activations; ++a) {
+    for (uint32_t e = 0; e < per_activation; ++e) {
+      QAICKIT_ASSIGN_OR_RETURN(auto exec, ExecObject::create(program, a));
+      std::vector<Buffer> outputs;
+      for (const TensorSpec& output : program->spec().outputs) {
+        outputs.push_back(Buffer::allocate(output.bytes()));
+      }
+      runners.push_back({std::move(exec), a, e, std::move(outputs)});
+    }
+  }
+  s.program = std::move(program);
+  s.runners = std::move(runners);
+  return {};
+}
+
+Status BenchmarkSet::disable() {
+  const std::lock_guard lock(state_->turn);
+  state_->runners.clear();
+  state_->program.reset();
+  return {};
+}
+
+Status BenchmarkSet::run(uint64_t inferences, double seconds) {
+  State& s = *state_;
+  const std::unique_lock lock(s.turn, std::try_to_lock);
+  if (!lock) return Status(Code::kFailedPrecondition, "another run is in progress");
+  if (!s.program) return Status(Code::kFailedPrecondition, "call enable() first");
+  if (inferences == 0 && !(seconds > 0 && seconds < 1e6)) {
+    return Status(Code::kInvalidArgument, "expected a number or a duration above 0");
+  }
+  s.claimed = 0;
+  for (auto& count : s.done) count = 0;
+  {
+    const std::lock_guard guard(s.mutex);
+    s.failure = {};
+  }
+  const uint64_t start = now_ns();
+  const uint64_t deadline = start + static_cast<uint64_t>(seconds * 1e9);
+
+  std::mutex mutex;
+  std::condition_variable ended;
+  size_t left = s.runners.size();
+  std::vector<std::thread> threads;
+  for (State::Runner& runner : s.runners) {
+    threads.emplace_back([&] {
+      s.work(runner, inferences, deadline);
+      const std::lock_guard guard(mutex);
+      --left;
+      ended.notify_all();
+    });
+  }
+  {
+    std::unique_lock guard(mutex);
+    while (left > 0) {
+      const uint64_t period = s.period_ms.load(std::memory_order_relaxed);
+      // Without live reporting it still looks now and then, for one that is switched on meanwhile.
+      const auto bound = std::chrono::milliseconds(period > 0 ? period : 1000);
+      if (!ended.wait_for(guard, bound, [&] { return left == 0; }) && period > 0) {
+        s.report_live(start);
+      }
+    }
+  }
+  for (std::thread& thread : threads) thread.join();
+
+  const std::lock_guard guard(s.mutex);
+  s.stats.inferences = s.total();
+  s.stats.runtime_us = (now_ns() - start) / 1000;
+  s.stats.rate = static_cast<double>(s.stats.inferences) * 1e6 /
+                 static_cast<double>(std::max<uint64_t>(s.stats.runtime_us, 1));
+  return s.failure;
+}
+
+std::vector<uint64_t> BenchmarkSet::completed() const {
+  std::vector<uint64_t> counts;
+  for (const auto& count : state_->done) counts.push_back(count.load(std::memory_order_relaxed));
+  return counts;
+}
+
+BenchmarkSet::Stats BenchmarkSet::last_stats() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->stats;
+}
+
+void BenchmarkSet::set_callback(Callback callback) {
+  const std::lock_guard lock(state_->mutex);
+  std::swap(state_->callback, callback);
+}
+
+void BenchmarkSet::set_live_reporting(uint64_t period_ms) noexcept {
+  state_->period_ms.store(period_ms, std::memory_order_relaxed);
+}
+
+}  // namespace qaickit::rt

@@ -1,0 +1,340 @@
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+
+#include "base/cat.h"
+#include "rt/program.h"
+
+namespace qaickit::rt {
+namespace {
+
+using Dims = ExecObject::Dims;
+using Data = ExecObject::Data;
+
+bool is_skipped(const Data& data) noexcept { return data.buffer.size == 0; }
+
+// Clients give a scalar one dim of 1.
+bool same_dims(const Dims& given, std::span<const int64_t> wanted) noexcept {
+  return std::ranges::equal(given, wanted) || (wanted.empty() && given == Dims{1});
+}
+
+// Which bindings must fit how.
+enum class Fit { kAll, kLargeOutputs, kPartial };
+
+bool fits(const ProgramSpec& spec, size_t set, const std::vector<Data>& data, Fit fit) noexcept {
+  // With one set there is nothing to pick, and memory in any shape of the right size will do.
+  const bool by_dims = spec.num_shape_sets() > 1;
+  for (size_t t = 0; t < data.size(); ++t) {
+    if (is_skipped(data[t])) continue;
+    const bool is_input = t < spec.inputs.size();
+    const size_t wanted = spec.bytes(set, t);
+    const size_t given = data[t].buffer.size;
+    if (fit == Fit::kPartial) {
+      if (given < wanted && (!is_input || spec.tensor(t).partial)) continue;
+      if (given > wanted && !is_input) continue;
+    }
+    if (by_dims && data[t].dims) {
+      if (!same_dims(*data[t].dims, spec.dims(set, t))) return false;
+      // Memory of the largest shape does for an output.
+      if (given == wanted || (!is_input && given > wanted)) continue;
+      return false;
+    }
+    if (given == wanted || (fit == Fit::kLargeOutputs && !is_input && given > wanted)) continue;
+    return false;
+  }
+  return true;
+}
+
+std::string describe(const ProgramSpec& spec, const std::vector<Data>& data) {
+  std::string text;
+  for (size_t t = 0; t < data.size(); ++t) {
+    text += cat(t == 0 ? "" : ", ", spec.tensor(t).name, " ");
+    if (is_skipped(data[t])) {
+      text += "skipped";
+    } else if (data[t].dims) {
+      text += dims_to_string(*data[t].dims);
+    } else {
+      text += cat(data[t].buffer.size, " bytes");
+    }
+  }
+  return text;
+}
+
+Status no_match(const ProgramSpec& spec, const std::vector<Data>& data) {
+  constexpr size_t kListedSets = 16;
+  std::string text =
+      cat("No matching dimension found: got ", describe(spec, data), "; allowed are ");
+  for (size_t set = 0; set < std::min(spec.num_shape_sets(), kListedSets); ++set) {
+    text += set == 0 ? "" : "; or ";
+    for (size_t t = 0; t < spec.num_tensors(); ++t) {
+      text += cat(t == 0 ? "" : ", ", spec.tensor(t).name, " ", dims_to_string(spec.dims(set, t)),
+                  " (", spec.bytes(set, t), " bytes)");
+    }
+  }
+  if (spec.num_shape_sets() > kListedSets) text += "; and more";
+  return Status(Code::kInvalidArgument, std::move(text));
+}
+
+Result<size_t> match(const ProgramSpec& spec, const std::vector<Data>& data) {
+  for (const Fit fit : {Fit::kAll, Fit::kLargeOutputs, Fit::kPartial}) {
+    for (size_t set = 0; set < spec.num_shape_sets(); ++set) {
+      if (fits(spec, set, data, fit)) return set;
+    }
+  }
+  return no_match(spec, data);
+}
+
+void copy_bytes(std::byte* to, const std::byte* from, size_t bytes) noexcept {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+
+// One run of an asynchronous device.
+class Waiter final : public Completion {
+ public:
+  void complete(const Status& status) noexcept override {
+    // Notified under the lock: the waiter destroys this as soon as it has it.
+    const std::lock_guard lock(mutex_);
+    status_ = status;
+    done_ = true;
+    changed_.notify_all();
+  }
+  Status wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return done_; });
+    return status_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool done_ = false;
+  Status status_;
+};
+
+}  // namespace
+
+struct ExecObject::State {
+  enum class Phase { kNew, kRunning, kDone };
+
+  std::shared_ptr<Program> program;
+  std::shared_ptr<Program::State> program_state;
+  std::weak_ptr<Active> active;  // gone: the program was deactivated
+  std::shared_ptr<qaickit::Program> loaded;
+  std::unique_ptr<qaickit::ExecObj> exec;
+
+  mutable std::mutex mutex;
+  std::condition_variable changed;
+  Phase phase = Phase::kNew;
+  Status status;               // of the last run
+  std::vector<Data> data;      // of the next run; the run's own while it goes on
+  std::vector<Buffer> result;  // see ExecObject::data
+
+  const ProgramSpec& spec() const noexcept { return program->spec(); }
+
+  Status compute();
+  Status bind(const Active& active, size_t set, size_t t, std::vector<bool>* kept);
+  void finish(const Active& active, size_t set, const std::vector<bool>& kept);
+  // The program's memory for tensor t, if it keeps that; its part in the next run.
+  static std::byte* kept_memory(const Active& active, size_t t) noexcept;
+  std::span<std::byte> own(size_t t) const noexcept {
+    const size_t inputs = spec().inputs.size();
+    return t < inputs ? exec->input(t) : exec->output(t - inputs);
+  }
+  Status bind_to(size_t t, void* memory) const noexcept {
+    const size_t inputs = spec().inputs.size();
+    return t < inputs ? exec->bind_input(t, memory) : exec->bind_output(t - inputs, memory);
+  }
+};
+
+std::byte* ExecObject::State::kept_memory(const Active& active, size_t t) noexcept {
+  for (const Retained& r : active.retained) {
+    if (r.input == t) return const_cast<std::byte*>(r.memory[r.current].data());
+    if (r.output == t) return const_cast<std::byte*>(r.memory[1 - r.current].data());
+  }
+  return nullptr;
+}
+
+// Makes tensor t of the run point at the caller's memory where that is whole, else at the program's
+// or the ExecObj's own. `kept`: whether it is the program's.
+Status ExecObject::State::bind(const Active& active, size_t set, size_t t,
+                               std::vector<bool>* kept) {
+  const TensorSpec& tensor = spec().tensor(t);
+  const bool is_input = t < spec().inputs.size();
+  const size_t wanted = spec().bytes(set, t);
+  const Data& given = data[t];
+  if (wanted == 0 || is_skipped(given)) {
+    std::byte* const memory = kept_memory(active, t);
+    (*kept)[t] = memory != nullptr;
+    if (is_input && wanted > 0 && !memory && !tensor.partial) {
+      return Status(Code::kInvalidArgument, cat("input '", tensor.name, "' was not given, and is ",
+                                                "neither partial nor kept by the program"));
+    }
+    QAICKIT_RETURN_IF_ERROR(bind_to(t, memory));
+    if (is_input && !memory && wanted > 0) std::memset(own(t).data(), 0, wanted);
+    return {};
+  }
+  const bool whole = given.buffer.size >= wanted;
+  QAICKIT_RETURN_IF_ERROR(bind_to(t, whole ? given.buffer.data : nullptr));
+  if (whole || !is_input) return {};
+  const std::span<std::byte> to = own(t);
+  copy_bytes(to.data(), given.buffer.data, given.buffer.size);
+  std::memset(to.data() + given.buffer.size, 0, to.size() - given.buffer.size);
+  return {};
+}
+
+// After a run that ended well: hands out what is not there already, and keeps what is to be kept.
+void ExecObject::State::finish(const Active& active, size_t set, const std::vector<bool>& kept) {
+  const size_t inputs = spec().inputs.size();
+  for (size_t t = 0; t < data.size(); ++t) {
+    const size_t wanted = spec().bytes(set, t);
+    Buffer buffer = data[t].buffer;
+    if (!is_skipped(data[t]) && t >= inputs) {
+      if (buffer.size < wanted) copy_bytes(buffer.data, own(t).data(), buffer.size);
+      std::byte* const memory = kept_memory(active, t);
+      if (memory && !kept[t]) copy_bytes(memory, own(t).data(), wanted);
+    }
+    buffer.size = std::min(buffer.size, wanted);
+    if (data[t].dims && !data[t].dims->empty()) {
+      const auto bytes = checked_bytes(*data[t].dims, dtype_bytes(spec().tensor(t).dtype));
+      if (bytes.ok()) buffer.size = std::min(buffer.size, *bytes);
+    }
+    result.push_back(std::move(buffer));
+  }
+}
+
+Status ExecObject::State::compute() {
+  const std::shared_ptr<Active> live = active.lock();
+  if (!live) {
+    return Status(Code::kFailedPrecondition,
+                  "the program was deactivated after this exec object was made");
+  }
+  QAICKIT_ASSIGN_OR_RETURN(const size_t set, match(spec(), data));
+  // What the program keeps is read and written by one run at a time.
+  std::unique_lock<std::mutex> turn;
+  if (!live->retained.empty()) turn = std::unique_lock(live->mutex);
+  QAICKIT_RETURN_IF_ERROR(exec->select_shapes(set));
+  std::vector<bool> kept(data.size());
+  for (size_t t = 0; t < data.size(); ++t) QAICKIT_RETURN_IF_ERROR(bind(*live, set, t, &kept));
+  if (loaded->async()) {
+    Waiter waiter;
+    QAICKIT_RETURN_IF_ERROR(exec->enqueue(waiter));
+    QAICKIT_RETURN_IF_ERROR(waiter.wait());
+  } else {
+    QAICKIT_RETURN_IF_ERROR(exec->run());
+  }
+  finish(*live, set, kept);
+  for (Retained& r : live->retained) r.current = 1 - r.current;
+  return {};
+}
+
+ExecObject::ExecObject(std::unique_ptr<State> state) : state_(std::move(state)) {}
+ExecObject::~ExecObject() = default;
+
+Result<std::shared_ptr<ExecObject>> ExecObject::create(std::shared_ptr<Program> program,
+                                                       uint32_t activation) {
+  QAICKIT_RETURN_IF_ERROR(program->activate());
+  auto state = std::make_unique<State>();
+  state->program_state = program->state_;
+  {
+    const std::lock_guard lock(program->state_->mutex);
+    const std::shared_ptr<Active> active = program->state_->active;
+    if (!active) return Status(Code::kFailedPrecondition, "the program is not active");
+    if (activation >= active->activations.size()) {
+      return Status(Code::kInvalidArgument, cat("activation ", activation, " does not exist"));
+    }
+    QAICKIT_ASSIGN_OR_RETURN(state->exec, active->activations[activation]->create_exec_obj());
+    state->active = active;
+    state->loaded = program->state_->loaded;
+  }
+  state->data.resize(program->spec().num_tensors());
+  state->program = std::move(program);
+  return std::shared_ptr<ExecObject>(new ExecObject(std::move(state)));
+}
+
+const std::shared_ptr<Program>& ExecObject::program() const noexcept { return state_->program; }
+
+Status ExecObject::set_data(std::vector<Data> data) {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->phase == State::Phase::kRunning) {
+    return Status(Code::kFailedPrecondition, "a run of this exec object is in progress");
+  }
+  if (data.size() != state_->data.size()) {
+    return Status(Code::kInvalidArgument, cat("expected a buffer for each of ", state_->data.size(),
+                                              " bindings, got ", data.size()));
+  }
+  state_->data.swap(data);
+  return {};
+}
+
+Status ExecObject::set_data(std::vector<std::pair<uint32_t, Data>> data) {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->phase == State::Phase::kRunning) {
+    return Status(Code::kFailedPrecondition, "a run of this exec object is in progress");
+  }
+  for (const auto& [index, unused] : data) {
+    if (index < state_->data.size()) continue;
+    return Status(Code::kInvalidArgument,
+                  cat("binding ", index, " does not exist; there are ", state_->data.size()));
+  }
+  for (auto& [index, value] : data) std::swap(state_->data[index], value);
+  return {};
+}
+
+Result<std::vector<Buffer>> ExecObject::data() const {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->phase != State::Phase::kDone) {
+    return Status(Code::kFailedPrecondition, "no run of this exec object has ended");
+  }
+  if (!state_->status.ok()) return state_->status;
+  return state_->result;
+}
+
+Status ExecObject::begin() {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->phase == State::Phase::kRunning) {
+    return Status(Code::kFailedPrecondition, "a run of this exec object is in progress");
+  }
+  state_->phase = State::Phase::kRunning;
+  return {};
+}
+
+void ExecObject::execute() noexcept {
+  const std::shared_ptr<ExecObject> self = shared_from_this();
+  state_->result.clear();
+  const Status status = state_->compute();
+  if (!status.ok()) {
+    state_->program->context()->log(LogLevel::kError, status.message());
+  }
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->status = status;
+    state_->phase = State::Phase::kDone;
+    state_->changed.notify_all();
+  }
+  if (on_done) on_done(status);
+}
+
+Status ExecObject::run() {
+  QAICKIT_RETURN_IF_ERROR(begin());
+  execute();
+  return wait();
+}
+
+Status ExecObject::wait() {
+  std::unique_lock lock(state_->mutex);
+  if (state_->phase == State::Phase::kNew) {
+    return Status(Code::kFailedPrecondition, "no run of this exec object was started");
+  }
+  const auto ended = [&] { return state_->phase == State::Phase::kDone; };
+  const uint32_t bound = state_->program->properties().data_path_timeout_ms;
+  if (bound == 0) {
+    state_->changed.wait(lock, ended);
+  } else if (!state_->changed.wait_for(lock, std::chrono::milliseconds(bound), ended)) {
+    return Status(Code::kTimedOut, cat("the run did not end within ", bound, " ms"));
+  }
+  return state_->status;
+}
+
+}  // namespace qaickit::rt

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "base/aligned_array.h"
+#include "qaickit/rt.h"
+
+namespace qaickit::rt {
+
+// An output that feeds an input of the next run. Twice, since a run reads one and writes the other.
+struct Retained {
+  size_t input;   // tensor of the program
+  size_t output;  // tensor of the program, counted after all inputs
+  AlignedBuffer memory[2];
+  uint32_t current = 0;
+};
+
+// What a program has while it is active.
+struct Active {
+  std::vector<std::unique_ptr<Activation>> activations;
+  std::mutex mutex;  // of a run that uses what is kept: one at a time
+  std::vector<Retained> retained;
+};
+
+struct Program::State {
+  std::shared_ptr<Context> context;
+  std::shared_ptr<const Qpc> qpc;
+  ProgramProperties properties;
+  int device = 0;
+  uint32_t num_activations = 1;
+
+  std::mutex mutex;
+  std::shared_ptr<qaickit::Program> loaded;
+  std::shared_ptr<Active> active;
+
+  Status load();      // the mutex is held
+  Status activate();  // the mutex is held
+};
+
+}  // namespace qaickit::rt

@@ -1,0 +1,435 @@
+"""`qaicrt` and `QAicApi_pb2`, used as public programs for the vendor's modules use them."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import SaveOnnx
+from onnx import TensorProto, helper
+
+import qaic
+import qaicrt
+from qaickit import _core, util
+
+aicapi = pytest.importorskip("QAicApi_pb2")
+
+SUCCESS = qaicrt.QStatus.QS_SUCCESS
+INVAL = qaicrt.QStatus.QS_INVAL
+MANIFEST = {"producer": "tests", "precision": "fp32"}
+NUMPY = {
+    aicapi.FLOAT_TYPE: np.dtype(np.float32),
+    aicapi.INT64_I_TYPE: np.dtype(np.int64),
+    aicapi.INT8_TYPE: np.dtype(np.int8),
+}
+Array = np.ndarray[Any, Any]
+
+
+@pytest.fixture(autouse=True)
+def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The CPU, unless the environment names another; see the last test."""
+    name = os.environ.get("QAICKIT_BACKEND", "cpu")
+    monkeypatch.setenv("QAICKIT_BACKEND", name)
+    yield name
+    gc.collect()
+
+
+def tensor(name: str, dims: list[int], dtype: str = "float32", **more: Any) -> dict[str, Any]:
+    return {"name": name, "dtype": dtype, "dims": dims, **more}
+
+
+def write(folder: Path, graph: Path, program: dict[str, Any]) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / "programqpc.bin"
+    _core.write_qpc(str(path), program, MANIFEST, graph.read_bytes(), {})
+    return folder
+
+
+@pytest.fixture
+def sum_qpc(save_onnx: SaveOnnx, tmp_path: Path) -> Path:
+    """total = x + y and sign = x > 0, for x and y of [2, 4] or [1, 3]."""
+    open_dims = ["n", "m"]
+    graph = save_onnx(
+        [
+            helper.make_node("Add", ["x", "y"], ["total"]),
+            helper.make_node("Sign", ["x"], ["sign"]),
+        ],
+        [(name, TensorProto.FLOAT, open_dims) for name in "xy"],
+        [(name, TensorProto.FLOAT, open_dims) for name in ("total", "sign")],
+    )
+    program = {
+        "name": "sum",
+        "inputs": [tensor("x", [2, 4]), tensor("y", [2, 4])],
+        "outputs": [tensor("total", [2, 4]), tensor("sign", [2, 4])],
+        "allowed_shapes": [[[2, 4]] * 4, [[1, 3]] * 4],
+    }
+    return write(tmp_path / "sum", graph, program)
+
+
+@pytest.fixture
+def cache_qpc(save_onnx: SaveOnnx, tmp_path: Path) -> Path:
+    """A running sum: past_RetainedState = past + x, out = past_RetainedState * 2."""
+    graph = save_onnx(
+        [
+            helper.make_node("Add", ["past", "x"], ["past_RetainedState"]),
+            helper.make_node("Add", ["past_RetainedState", "past_RetainedState"], ["out"]),
+        ],
+        [(name, TensorProto.FLOAT, [1, 4]) for name in ("x", "past")],
+        [(name, TensorProto.FLOAT, [1, 4]) for name in ("out", "past_RetainedState")],
+    )
+    program = {
+        "name": "cache",
+        "inputs": [tensor("x", [1, 4]), tensor("past", [1, 4], partial=True)],
+        "outputs": [tensor("out", [1, 4]), tensor("past_RetainedState", [1, 4])],
+    }
+    return write(tmp_path / "cache", graph, program)
+
+
+class Client:
+    """The way of public clients: buffers and dims of all bindings, replaced by name."""
+
+    def __init__(self, path: Path) -> None:
+        self.context = qaicrt.Context(qaicrt.QIDList([0]))
+        self.queue = qaicrt.Queue(self.context, 0)
+        qpc = qaicrt.Qpc(str(path) + "/")
+        io_desc = aicapi.IoDesc()
+        status, data = qpc.getIoDescriptor()
+        assert status == SUCCESS
+        io_desc.ParseFromString(bytes(data))
+        self.allowed = [
+            [(NUMPY[x.type].itemsize, list(x.dims)) for x in shapes.shapes]
+            for shapes in io_desc.allowed_shapes
+        ]
+        self.bindings = io_desc.selected_set.bindings
+        self.index = {binding.name: binding.index for binding in self.bindings}
+        properties = qaicrt.QAicProgramProperties()
+        properties.dataPathTimeoutMs = 60_000
+        self.program = qaicrt.Program(self.context, 0, qpc, properties)
+        assert self.program.load() == SUCCESS
+        assert self.program.activate() == SUCCESS
+        self.exec_obj = qaicrt.ExecObj(self.context, self.program)
+        self.buffers = [qaicrt.QBuffer(bytes(binding.size)) for binding in self.bindings]
+        self.dims = qaicrt.BufferDimensionsVecRef(
+            [(NUMPY[binding.type].itemsize, list(binding.dims)) for binding in self.bindings]
+        )
+
+    def set(self, **arrays: Array) -> None:
+        for name, array in arrays.items():
+            self.buffers[self.index[name]] = qaicrt.QBuffer(array.tobytes())
+            self.dims[self.index[name]] = (array.itemsize, array.shape or (1,))
+
+    def start(self) -> qaicrt.QStatus:
+        assert self.exec_obj.setData(self.buffers, self.dims) == SUCCESS
+        assert self.queue.enqueue(self.exec_obj) == SUCCESS
+        return self.exec_obj.waitForCompletion()
+
+    def run(self, **arrays: Array) -> dict[str, Array]:
+        self.set(**arrays)
+        assert self.start() == SUCCESS
+        status, made = self.exec_obj.getData()
+        assert status == SUCCESS
+        outputs = {}
+        for binding in self.bindings:
+            i = binding.index
+            if binding.dir == aicapi.BUFFER_IO_TYPE_OUTPUT and self.buffers[i].size != 0:
+                flat = np.frombuffer(bytes(made[i]), NUMPY[binding.type])
+                outputs[binding.name] = flat.reshape(self.dims[i][1])
+        return outputs
+
+    def close(self) -> None:
+        del self.exec_obj
+        assert self.program.deactivate() == SUCCESS
+
+
+def floats(*shape: int, start: float = -3) -> Array:
+    return np.arange(start, start + np.prod(shape), dtype=np.float32).reshape(shape)
+
+
+def test_a_client_runs_each_shape(sum_qpc: Path) -> None:
+    client = Client(sum_qpc)
+    assert client.allowed == [[(4, [2, 4])] * 4, [(4, [1, 3])] * 4]
+    for shape in [(2, 4), (1, 3), (2, 4)]:
+        x, y = floats(*shape), floats(*shape, start=10)
+        holders = {name: np.zeros(shape, np.float32) for name in ("total", "sign")}
+        outputs = client.run(x=x, y=y, **holders)
+        np.testing.assert_array_equal(outputs["total"], x + y)
+        np.testing.assert_array_equal(outputs["sign"], np.sign(x))
+    client.close()
+
+
+def test_dims_of_no_allowed_shape_fail_the_run(
+    sum_qpc: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = Client(sum_qpc)
+    client.set(x=floats(2, 3), y=floats(2, 3))
+    assert client.start() == INVAL
+    assert "No matching dimension found" in capfd.readouterr().err
+    assert client.exec_obj.getData()[0] == INVAL
+    client.close()
+
+
+def test_what_is_retained_feeds_the_next_run(cache_qpc: Path) -> None:
+    client = Client(cache_qpc)
+    skipped = np.array([])
+    client.set(past=skipped, past_RetainedState=skipped)
+    assert client.dims[client.index["past"]][1] == [0]
+    expected = np.zeros((1, 4), np.float32)
+    for step in range(1, 6):
+        x = floats(1, 4, start=step)
+        expected = expected + x
+        outputs = client.run(x=x)
+        assert list(outputs) == ["out"]
+        np.testing.assert_array_equal(outputs["out"], expected * 2)
+    # Given, it replaces what was kept; asked for, it is handed out.
+    outputs = client.run(
+        x=np.ones((1, 4), np.float32),
+        past=np.full((1, 4), 5, np.float32),
+        past_RetainedState=np.zeros((1, 4), np.float32),
+    )
+    np.testing.assert_array_equal(outputs["past_RetainedState"], np.full((1, 4), 6))
+    client.set(past=skipped, past_RetainedState=skipped)
+    np.testing.assert_array_equal(client.run(x=np.ones((1, 4), np.float32))["out"], [[14] * 4])
+    client.close()
+
+
+def test_a_program_starts_afresh_when_it_is_activated_again(cache_qpc: Path) -> None:
+    client = Client(cache_qpc)
+    client.set(past=np.array([]), past_RetainedState=np.array([]))
+    ones = np.ones((1, 4), np.float32)
+    client.run(x=ones)
+    client.close()
+    assert client.program.activate() == SUCCESS
+    client.exec_obj = qaicrt.ExecObj(client.context, client.program)
+    np.testing.assert_array_equal(client.run(x=ones)["out"], [[2] * 4])
+    client.close()
+
+
+def test_arrays_are_read_and_filled_in_place(sum_qpc: Path) -> None:
+    client = Client(sum_qpc)
+    execs = [qaicrt.ExecObj(client.context, client.program) for _ in range(3)]
+    x = floats(2, 4)
+    totals = [np.zeros((2, 4), np.float32) for _ in execs]
+    for n, (exec_obj, total) in enumerate(zip(execs, totals, strict=True)):
+        y = np.full((2, 4), n, np.float32)
+        assert exec_obj.setData([(0, x), (1, y), (2, total)]) == SUCCESS
+        assert client.queue.enqueue(exec_obj) == SUCCESS
+    for n, (exec_obj, total) in enumerate(zip(execs, totals, strict=True)):
+        assert exec_obj.waitForCompletion() == SUCCESS
+        np.testing.assert_array_equal(total, x + n)
+    # Only what is named changes.
+    assert execs[0].setData([(1, np.full((2, 4), 9, np.float32))]) == SUCCESS
+    assert client.queue.enqueue(execs[0]) == SUCCESS
+    assert execs[0].waitForCompletion() == SUCCESS
+    np.testing.assert_array_equal(totals[0], x + 9)
+
+
+def test_arrays_that_cannot_be_used_in_place_are_refused(sum_qpc: Path) -> None:
+    exec_obj = Client(sum_qpc).exec_obj
+    assert exec_obj.setData([(0, floats(4, 2).T)]) == INVAL
+    fixed = floats(2, 4)
+    fixed.flags.writeable = False
+    assert exec_obj.setData([(0, fixed)]) == SUCCESS
+    assert exec_obj.setData([(2, fixed)]) == INVAL
+    assert exec_obj.setData([(4, floats(2, 4))]) == INVAL
+    assert exec_obj.setData([qaicrt.QBuffer(b"1234")]) == INVAL
+
+
+def test_moments_that_are_wrong(sum_qpc: Path) -> None:
+    client = Client(sum_qpc)
+    assert client.exec_obj.waitForCompletion() == INVAL
+    assert client.exec_obj.getData() == (INVAL, [])
+    buffers = [qaicrt.QBuffer(floats(2, 4)) for _ in range(4)]
+    assert client.program.deactivate() == SUCCESS
+    assert client.exec_obj.run(buffers) == INVAL
+    assert client.program.deactivate() == INVAL
+
+
+def test_what_is_not_supported_says_so(sum_qpc: Path) -> None:
+    client = Client(sum_qpc)
+    unsupported = qaicrt.QStatus.QS_UNSUPPORTED
+    assert client.program.createSlicingSpecHandle("{}") == (unsupported, None)
+    assert client.exec_obj.setDataWithSlices([], None, []) == (unsupported, None)
+
+
+def test_a_qpc_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="nowhere"):
+        qaicrt.Qpc(str(tmp_path / "nowhere"))
+
+
+def test_a_mapping_that_is_none_is_an_error(sum_qpc: Path) -> None:
+    properties = qaicrt.QAicProgramProperties()
+    properties.devMapping = "0:x"
+    with pytest.raises(RuntimeError, match="devMapping"):
+        qaicrt.Program(qaicrt.Context(), None, qaicrt.Qpc(str(sum_qpc)), properties)
+
+
+def test_submissions_of_a_set_come_back_by_id(sum_qpc: Path) -> None:
+    ids = qaicrt.QIDList()
+    ids.append(0)
+    context = qaicrt.Context(ids)
+    qpc = qaicrt.Qpc(str(sum_qpc))
+    mappings = qpc.getBufferMappings()
+    assert [m.bufferName for m in mappings] == ["x", "y", "total", "sign"]
+    inputs = [m for m in mappings if m.ioType == qaicrt.BufferIoTypeEnum.BUFFER_IO_TYPE_INPUT]
+    assert [(m.index, m.size) for m in inputs] == [(0, 32), (1, 32)]
+    inference_set = qaicrt.InferenceSet(context, qpc, ids[0], 3, 2)
+    wrong: list[int] = []
+
+    def collect(number: int) -> None:
+        status, handle = inference_set.getCompletedId(number)
+        total = np.frombuffer(bytes(handle.getBuffers()[2]), np.float32)
+        if status != SUCCESS or total[0] != number - 3:
+            wrong.append(number)
+        inference_set.putCompleted(handle)
+
+    threads = []
+    for number in range(100):
+        vector = qaicrt.InferenceVector(mappings)
+        vector.getVector()[0] = qaicrt.QBuffer(floats(2, 4))
+        vector.getVector()[1] = qaicrt.QBuffer(np.full((2, 4), number, np.float32))
+        threads.append(threading.Thread(target=collect, args=(number,)))
+        threads[-1].start()
+        assert inference_set.submit(vector, number) == SUCCESS
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert inference_set.waitForCompletion() == SUCCESS
+    assert inference_set.getCompleted() == (qaicrt.QStatus.QS_AGAIN, None)
+
+
+def test_handles_of_a_set(sum_qpc: Path) -> None:
+    inference_set = qaicrt.InferenceSet(qaicrt.Context(), qaicrt.Qpc(str(sum_qpc)), None, 1, 1)
+    status, handle = inference_set.getAvailable()
+    assert status == SUCCESS
+    assert inference_set.getAvailable(timeoutUs=1000) == (qaicrt.QStatus.QS_TIMEDOUT, None)
+    buffers = [qaicrt.QBuffer(floats(2, 4)), qaicrt.QBuffer(np.ones((2, 4), np.float32))]
+    assert handle.setBuffers(buffers) == SUCCESS
+    assert inference_set.submit(handle, 1) == SUCCESS
+    status, done = inference_set.getCompleted()
+    assert status == SUCCESS
+    total = np.frombuffer(done.getBuffers()[2], np.float32).reshape(2, 4)
+    np.testing.assert_array_equal(total, floats(2, 4) + 1)
+    assert done.execObj().waitForCompletion() == SUCCESS
+    assert inference_set.putCompleted(done) == SUCCESS
+    assert inference_set.putCompleted(done) == INVAL
+    with pytest.raises(ValueError, match="expected 4 buffers"):
+        handle.setBuffers([])
+
+
+def test_benchmark_set(sum_qpc: Path) -> None:
+    context, qpc = qaicrt.Context(), qaicrt.Qpc(str(sum_qpc))
+    vectors = [qaicrt.InferenceVector(qpc) for _ in range(2)]
+    bench = qaicrt.InferenceBenchmarkSet(context, qpc, None, 2, 2, vectors)
+    assert bench.run(5) == INVAL
+    assert bench.enable() == SUCCESS
+    seen: list[Any] = []
+
+    def told(exec_obj: qaicrt.ExecObj, info: qaicrt.ExecObjInfo) -> None:
+        assert exec_obj.waitForCompletion() == info.status
+        assert info.programName == "sum"
+        assert info.activationIndex < 2
+        seen.append(info.status)
+
+    bench.enableExecObjCompletionCallback(told)
+    assert bench.run(40) == SUCCESS
+    bench.disableExecObjCompletionCallback()
+    assert seen == [SUCCESS] * 40
+    assert sum(bench.getInfCompleted()) == 40
+    completed, rate, microseconds, batch = bench.getLastRunStats()
+    assert (completed, batch) == (40, 1)
+    assert rate == pytest.approx(40e6 / microseconds)
+    assert bench.runForDuration(0.05) == SUCCESS
+    assert bench.getLastRunStats()[2] >= 50_000
+    assert bench.disable() == SUCCESS
+
+
+def test_live_reporting_prints_while_it_runs(
+    sum_qpc: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bench = qaicrt.InferenceBenchmarkSet(qaicrt.Context(), qaicrt.Qpc(str(sum_qpc)), None, 1, 1)
+    assert bench.enable() == SUCCESS
+    level = qaicrt.LiveReportingLevelEnum.LIVE_REPORTING_SUMMARY
+    assert bench.setLiveReporting(level, reportingPeriodMs=20) == SUCCESS
+    assert bench.runForDuration(0.2) == SUCCESS
+    assert "inf/s" in capfd.readouterr().out
+
+
+def test_util(backend: str) -> None:
+    util = qaicrt.Util()
+    assert util.checkLibraryVersion() == SUCCESS
+    status, major, minor, patch, variant = util.getAicVersion()
+    assert (status, major, minor) == (SUCCESS, 10, 0)
+    assert isinstance(patch, str)
+    assert isinstance(variant, str)
+    status, ids = util.getDeviceIds()
+    assert status == SUCCESS
+    assert 0 in set(ids)
+    status, info = util.getDeviceInfo(0)
+    assert status == SUCCESS
+    assert info.devStatus == qaicrt.QDevStatus.QDS_READY
+    status, resources = util.getResourceInfo(0)
+    assert status == SUCCESS
+    assert 0 < info.devData.resourceInfo.nspFree <= resources.nspTotal
+    assert util.getPerformanceInfo(0)[0] == SUCCESS
+    assert util.getDeviceInfo(4711) == (qaicrt.QStatus.QS_NODEV, None)
+    assert util.lockDevice(0, True, False) == qaicrt.QStatus.QS_UNSUPPORTED
+
+
+def test_small_types() -> None:
+    ids = qaicrt.QIDList([3, 1])
+    ids.append(2)
+    assert (list(ids), len(ids), ids[-1]) == ([3, 1, 2], 3, 2)
+    buffer = qaicrt.QBuffer(np.arange(6, dtype=np.int16).reshape(2, 3).T)
+    assert buffer.size == 12
+    assert np.frombuffer(buffer, np.int16).tolist() == [0, 3, 1, 4, 2, 5]
+    dims = qaicrt.BufferDimensionsVecRef([(4, [1, 2]), (8, (3,))])
+    dims[1] = (2, (0,))
+    assert list(dims) == [(4, [1, 2]), (2, [0])]
+    with pytest.raises(IndexError):
+        dims[2]
+    context = qaicrt.Context()
+    assert context.setLogLevel(qaicrt.QLogLevel.QL_DEBUG) == SUCCESS
+    assert int(qaicrt.QStatus.QS_DEV_ERROR) == 300
+
+
+def test_messages_have_the_vendors_tags() -> None:
+    io_desc = aicapi.IoDesc()
+    io_desc.selected_set.bindings.add(name="x", dims=[2, 300], is_valid=True, size=7)
+    # Field 2: a set; in it field 2: a binding of name 1, packed dims 7, size 8, is_valid 20.
+    expected = bytes.fromhex("120f 120d 0a0178 3a0302ac02 4007 a00101")
+    assert io_desc.SerializeToString() == expected
+    assert aicapi.bufferIoDataTypeEnum.Name(aicapi.INT64_I_TYPE) == "INT64_I_TYPE"
+    assert getattr(aicapi, "BFLOAT16_TYPE", None) == 11
+
+
+def test_the_io_descriptor_names_the_bindings_in_order(sum_qpc: Path) -> None:
+    io_desc = aicapi.IoDesc()
+    io_desc.ParseFromString(qaicrt.Qpc(str(sum_qpc)).getIoDescriptor()[1])
+    assert io_desc.program_name == "sum"
+    assert [b.name for b in io_desc.selected_set.bindings] == ["x", "y", "total", "sign"]
+
+
+@pytest.mark.skipif("QAICKIT_BACKEND" in os.environ, reason="it is what this test starts")
+def test_all_of_it_on_a_simulated_card(tmp_path: Path) -> None:
+    # In a process of its own: the library is loaded once for a process.
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__],
+        env={**os.environ, "QAICKIT_BACKEND": "qaic", "QAIC_LIB": str(util.sim_path())},
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_high_level_package_has_the_documented_classes() -> None:
+    assert qaic.Util is qaicrt.Util
+    assert qaic.InferenceBenchmarkSet is qaicrt.InferenceBenchmarkSet
+    with pytest.raises(AttributeError, match="NoSuchClass"):
+        _ = qaic.NoSuchClass
