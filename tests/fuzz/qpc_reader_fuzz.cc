@@ -42,12 +42,19 @@ void use_program(const ProgramSpec& program) {
       require(checked_bytes(spec.dims, dtype_bytes(spec.dtype)).ok(), "tensors have a size");
     }
   }
+  for (size_t set = 0; set < program.num_shape_sets(); ++set) {
+    for (size_t t = 0; t < program.num_tensors(); ++t) {
+      require(program.bytes(set, t) <= program.tensor(t).bytes(), "every shape fits its buffer");
+    }
+  }
+  require(program.default_shape_set() < program.num_shape_sets(), "the default shapes exist");
   const auto written = encode_network_desc(program);
   require(written.ok(), "a program that was read can be written");
   const auto read = decode_network_desc(written.value(), ZeroDims::kAllow);
   require(read.ok(), "a program that was written can be read");
   require(read.value().name == program.name && read.value().batch_size == program.batch_size &&
-              read.value().num_cores == program.num_cores,
+              read.value().num_cores == program.num_cores &&
+              read.value().allowed_shapes == program.allowed_shapes,
           "programs round trip");
 }
 
@@ -114,6 +121,9 @@ std::vector<std::vector<uint8_t>> fuzz_seeds() {
                             {"mask", DType::kBool, {2}},
                             {"pixels", DType::kUInt8, {2, 2}, 0.5f, 128}};
   content.program.outputs = {{"logits", DType::kFloat32, {2, 1000}}};
+  content.program.inputs[0].partial = true;
+  content.program.allowed_shapes = {{{2, 3}, {2}, {2, 2}, {2, 1000}},
+                                    {{1, 3}, {1}, {1, 2}, {1, 1000}}};
   content.manifest.producer = "qaickit";
   content.manifest.options = {{"convert-to-fp16", "true"}};
   content.onnx_model = as_byte_span(model);

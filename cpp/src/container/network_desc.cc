@@ -241,12 +241,6 @@ Status add_shapes(const ProgramSpec& program, pb::networkDescriptor* network) {
                          program.num_tensors(), " inputs and outputs"));
     }
     if (const auto fault = fault_of_shape(program, set)) return invalid(cat(where, ": ", *fault));
-    for (size_t other = 0; other < s; ++other) {
-      if (std::equal(set.begin(), set.begin() + static_cast<ptrdiff_t>(program.inputs.size()),
-                     program.allowed_shapes[other].begin())) {
-        return invalid(cat(where, ": the inputs are those of allowed shapes ", other));
-      }
-    }
     pb::IOShapes* shapes = network->add_allowed_shapes();
     for (size_t t = 0; t < set.size(); ++t) {
       pb::tensorShape* shape = shapes->add_shapes();
