@@ -1,6 +1,7 @@
 #include "arrays.h"
 
 #include <cstring>
+#include <new>
 
 #include "errors.h"
 
@@ -48,8 +49,9 @@ ArrayBinder::ArrayBinder(const std::vector<TensorSpec>& specs, bool any_dims)
   }
 }
 
-ConstBuffer ArrayBinder::borrow_one(const Tensor& tensor, PyObject* object) const {
+ConstBuffer ArrayBinder::borrow_one(const Tensor& tensor, py::object& owner) const {
   const std::string& name = tensor.spec->name;
+  PyObject* object = owner.ptr();
   if (!npy_api::get().PyArray_Check_(object)) {
     refuse("input '" + name + "': expected a numpy array, got " +
            text(py::type::handle_of(object).attr("__name__")) + "; wrap it in numpy.asarray");
@@ -60,9 +62,13 @@ ConstBuffer ArrayBinder::borrow_one(const Tensor& tensor, PyObject* object) cons
                           npy_api::get().PyArray_EquivTypes_(array->descr, tensor.dtype.ptr());
   const bool same_shape = any_dims_ || (static_cast<size_t>(array->nd) == dims.size() &&
                                         std::equal(dims.begin(), dims.end(), array->dimensions));
-  const bool contiguous = (array->flags & npy_api::NPY_ARRAY_C_CONTIGUOUS_) != 0 &&
-                          (array->flags & npy_api::NPY_ARRAY_ALIGNED_) != 0;
-  if (same_dtype && same_shape && contiguous) {
+  if (same_dtype && same_shape) {
+    constexpr int kPlain = npy_api::NPY_ARRAY_C_CONTIGUOUS_ | npy_api::NPY_ARRAY_ALIGNED_;
+    if ((array->flags & kPlain) != kPlain) {
+      owner = py::array::ensure(owner, kPlain);
+      if (!owner) throw std::bad_alloc();
+      array = array_proxy(owner.ptr());
+    }
     return {array->data,
             any_dims_ ? bytes_of(array, dtype_bytes(tensor.spec->dtype)) : tensor.bytes};
   }
@@ -70,16 +76,10 @@ ConstBuffer ArrayBinder::borrow_one(const Tensor& tensor, PyObject* object) cons
   const auto as_array = py::reinterpret_borrow<py::array>(object);
   const std::string expected =
       std::string(dtype_name(tensor.spec->dtype)) + " " + dims_to_string(tensor.spec->dims);
-  std::string got = text(as_array.dtype()) + " " + shape_of(as_array);
-  std::string advice;
-  if (!same_dtype) {
-    advice = "cast with .astype(numpy." + std::string(dtype_name(tensor.spec->dtype)) + ")";
-  } else if (!same_shape) {
-    advice = "reshape or pad it; the shapes were fixed when the program was compiled";
-  } else {
-    got += ", not C-contiguous or not aligned";
-    advice = "pass numpy.ascontiguousarray(array)";
-  }
+  const std::string got = text(as_array.dtype()) + " " + shape_of(as_array);
+  const std::string advice =
+      same_dtype ? "reshape or pad it; the shapes were fixed when the program was compiled"
+                 : "cast with .astype(numpy." + std::string(dtype_name(tensor.spec->dtype)) + ")";
   refuse("input '" + name + "': expected " + expected + ", got " + got + "; " + advice);
 }
 
@@ -97,7 +97,7 @@ void ArrayBinder::borrow(py::handle mapping, ConstBuffer* buffers, py::object* o
       refuse_names(mapping);
     }
     owners[i] = py::reinterpret_borrow<py::object>(array);
-    buffers[i] = borrow_one(tensors_[i], array);
+    buffers[i] = borrow_one(tensors_[i], owners[i]);
   }
 }
 

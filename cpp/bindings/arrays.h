@@ -21,8 +21,9 @@ class ArrayBinder {
   // `any_dims`: borrow() takes arrays of whatever dims, for the caller to look up.
   explicit ArrayBinder(const std::vector<TensorSpec>& specs, bool any_dims = false);
 
-  // Reads name -> array, in binding order, without a copy. `owners` keeps the arrays alive,
-  // whatever another thread does to the dict meanwhile. Raises InvalidArgumentError with the name,
+  // Reads name -> array, in binding order; without a copy where the elements lie side by side, as
+  // C has them. `owners` keeps the arrays or their copies alive, whatever another thread does to
+  // the dict meanwhile. Raises InvalidArgumentError with the name,
   // what was expected and what came.
   void borrow(py::handle mapping, ConstBuffer* buffers, py::object* owners) const;
   // New, uninitialised arrays for all specs, as a dict by name.
@@ -39,7 +40,8 @@ class ArrayBinder {
     std::vector<py::ssize_t> dims;
     size_t bytes;
   };
-  ConstBuffer borrow_one(const Tensor& tensor, PyObject* array) const;
+  // `owner` is the array, or becomes its copy.
+  ConstBuffer borrow_one(const Tensor& tensor, py::object& owner) const;
   [[noreturn]] void refuse_names(py::handle mapping) const;
   // Puts a new array into `outputs`, and returns where its data are.
   static void* make_one(const Tensor& tensor, std::span<const py::ssize_t> dims,

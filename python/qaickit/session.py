@@ -137,10 +137,10 @@ class Session:
     def run(self, input_dict: Mapping[str, Array]) -> dict[str, Array]:
         """One inference: input name -> array in, output name -> array out.
 
-        Arrays must be C-contiguous, which saves a copy, and have exactly the shapes and dtypes of
-        `model_input_shape_dict`; where the program allows several sets of shapes, those of one of
-        them; where it allows part of a batch, a smaller first dimension. Outputs are new and
-        C-contiguous, with the shapes that follow.
+        Arrays must have exactly the shapes and dtypes of `model_input_shape_dict`; one that is
+        C-contiguous is read in place, another one is copied first. Where the program allows several
+        sets of shapes, they are those of one of them; where it allows part of a batch, the first
+        dimension may be smaller. Outputs are new and C-contiguous, with the shapes that follow.
 
         Errors: InvalidArgumentError names the input, what was expected, what came and what to do;
         ClosedError; DeviceError.

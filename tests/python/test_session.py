@@ -340,7 +340,6 @@ def test_session_says_what_it_runs_on(linear_qpc: Path, x: Arrays) -> None:
         ({"x": np.zeros((1, 16), np.int32)}, ["'x'", "float32", "int32", "astype"]),
         ({"x": np.zeros((16,), np.float32)}, ["'x'", "[1, 16]", "[16]", "reshape"]),
         ({"x": np.zeros((2, 16), np.float32)}, ["'x'", "[1, 16]", "[2, 16]"]),
-        ({"x": np.zeros((1, 32), np.float32)[:, ::2]}, ["'x'", "ascontiguousarray"]),
         ({"x": [0.0] * 16}, ["'x'", "numpy array"]),
         ({"x": None}, ["'x'", "numpy array"]),
     ],
@@ -370,6 +369,17 @@ def test_read_only_inputs_are_fine(linear_qpc: Path, x: Arrays) -> None:
         expected = session.run(x)["y"]
         x["x"].flags.writeable = False
         np.testing.assert_array_equal(session.run(x)["y"], expected)
+
+
+def test_inputs_that_are_not_contiguous_are_copied(linear_qpc: Path, x: Arrays) -> None:
+    wide = np.repeat(x["x"], 2, axis=1)
+    shifted = np.frombuffer(b"\0" + x["x"].tobytes(), np.uint8)[1:].view(np.float32)
+    with qaic.Session(linear_qpc) as session:
+        expected = session.run(x)["y"]
+        for value in (wide[:, ::2], wide.T.copy().T[:, ::2], shifted.reshape(1, 16)):
+            assert not (value.flags.c_contiguous and value.flags.aligned)
+            np.testing.assert_array_equal(session.run({"x": value})["y"], expected)
+            assert session.run_benchmark(num_inferences=2, input_dict={"x": value})[0] == 2
 
 
 def test_references_are_as_before(linear_qpc: Path, x: Arrays) -> None:

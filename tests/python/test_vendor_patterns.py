@@ -186,8 +186,9 @@ def test_one_session_feeds_another_on_shared_cores(image_net: Path, tmp_path: Pa
     picture = np.arange(3 * 32 * 32).reshape(3, 32, 32)
     for _ in range(3):
         classes = first.run({"data": picture[np.newaxis, ...].astype(kind)})["prob"]
-        image = np.broadcast_to(classes.mean(), (1, 3, 32, 32)).astype(np.float32)
-        assert second.run({"data": np.ascontiguousarray(image)})["prob"][0, 3] > 0
+        image = np.full((32, 32, 3), classes.mean()).transpose(2, 0, 1)[np.newaxis].astype(kind)
+        assert not image.flags.c_contiguous  # astype keeps the order of the axes in memory
+        assert second.run({"data": image})["prob"][0, 3] > 0
 
 
 def test_an_export_script_looks_types_up_by_name(token_qpc: Path) -> None:
