@@ -272,6 +272,10 @@ Result<Owned<ort::OrtSessionOptions>> session_options(const Api& api,
                       "optimisation level");
   ORT_RETURN_IF_ERROR(api, api.SetIntraOpNumThreads(raw, threads), "intra-op threads");
   ORT_RETURN_IF_ERROR(api, api.SetInterOpNumThreads(raw, 1), "inter-op threads");
+  // Where the CPU has no VNNI, products of uint8 and int8 can overflow 16 bits half way. This asks
+  // for kernels that cannot, on such CPUs alone, so that int8 answers are the same everywhere.
+  ORT_RETURN_IF_ERROR(api, api.AddSessionConfigEntry(raw, "session.x64quantprecision", "1"),
+                      "exact integers");
   if (options.num_activations > 1) {
     // Threads that spin for one activation's work would take the CPU from another's.
     ORT_RETURN_IF_ERROR(api, api.AddSessionConfigEntry(raw, "session.intra_op.allow_spinning", "0"),
