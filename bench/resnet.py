@@ -60,12 +60,13 @@ def make_loop(path: Path, threads: int) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def harness_rate(batch: int, seconds: float, target_qps: float) -> float:
+def harness_rate(model: str, batch: int, seconds: float, target_qps: float) -> float:
     """Samples a second of the native harness, Offline, two activations of one thread each."""
     with tempfile.TemporaryDirectory() as out:
         result = Path(out) / "result.json"
         command = [sys.executable, "-m", "qaickit.loadgen", "--scenario", "Offline"]
-        command += ["--model", MODEL, "--backend", "cpu", "--max-batchsize", str(batch)]
+        command += ["--model", model, "--backend", "cpu", "--max-batchsize", str(batch)]
+        command += ["--dataset", "random"]
         command += ["--activations", "2", "--threads-per-activation", "1", "--quiet"]
         command += ["--performance-sample-count", "64", "--min-duration", str(seconds)]
         command += ["--target-qps", str(target_qps)]
@@ -99,7 +100,9 @@ def main() -> int:
     print(f"onnxruntime's best loop: {threads} threads, batch {batch}")
     results = in_turn(
         {
-            "qaickit": partial(harness_rate, args.batch, args.seconds, 1.5 * max(rates.values())),
+            "qaickit": partial(
+                harness_rate, MODEL, args.batch, args.seconds, 1.5 * max(rates.values())
+            ),
             "onnxruntime": partial(loop_rate, loops[threads], batch, args.seconds),
         },
         args.rounds,

@@ -2,6 +2,10 @@
 #include <cstring>
 #include <mutex>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include "base/affinity.h"
 #include "base/cat.h"
 #include "device/cpu/cpu_backend.h"
@@ -261,6 +265,20 @@ Status check_tensors(const Api& api, const ort::OrtSession* session, const Progr
   return {};
 }
 
+// Without VNNI, ONNX Runtime's products of uint8 and int8 overflow 16 bits half way. It has kernels
+// that do not, at half the speed of those with VNNI, and takes them on any CPU when asked to.
+bool products_may_overflow() {
+#if defined(__x86_64__)
+  // Intel's manual, CPUID leaf 7: AVX512_VNNI is subleaf 0, ECX bit 11; AVX-VNNI is subleaf 1, EAX
+  // bit 4.
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (c >> 11 & 1)) return false;
+  return !(__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1));
+#else
+  return false;
+#endif
+}
+
 Result<Owned<ort::OrtSessionOptions>> session_options(const Api& api,
                                                       const ProgramOptions& options) {
   ort::OrtSessionOptions* raw = nullptr;
@@ -272,10 +290,10 @@ Result<Owned<ort::OrtSessionOptions>> session_options(const Api& api,
                       "optimisation level");
   ORT_RETURN_IF_ERROR(api, api.SetIntraOpNumThreads(raw, threads), "intra-op threads");
   ORT_RETURN_IF_ERROR(api, api.SetInterOpNumThreads(raw, 1), "inter-op threads");
-  // Where the CPU has no VNNI, products of uint8 and int8 can overflow 16 bits half way. This asks
-  // for kernels that cannot, on such CPUs alone, so that int8 answers are the same everywhere.
-  ORT_RETURN_IF_ERROR(api, api.AddSessionConfigEntry(raw, "session.x64quantprecision", "1"),
-                      "exact integers");
+  if (products_may_overflow()) {
+    ORT_RETURN_IF_ERROR(api, api.AddSessionConfigEntry(raw, "session.x64quantprecision", "1"),
+                        "exact integers");
+  }
   if (options.num_activations > 1) {
     // Threads that spin for one activation's work would take the CPU from another's.
     ORT_RETURN_IF_ERROR(api, api.AddSessionConfigEntry(raw, "session.intra_op.allow_spinning", "0"),
