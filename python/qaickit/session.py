@@ -115,7 +115,11 @@ class Session:
 
     @property
     def model_input_shape_dict(self) -> ShapeDict:
-        """Input name -> (shape as a tuple of int, numpy dtype), in binding order."""
+        """Input name -> (shape as a tuple of int, numpy dtype), in binding order.
+
+        With the `qaic` device's setting `skip_stage` the card's own formats count, from `setup()`
+        on; so for the outputs.
+        """
         return self._inputs
 
     @property
@@ -336,6 +340,9 @@ class Session:
     def _acquire(self) -> None:
         """Sets up the native session. The lock is held."""
         native = self._open_native()
+        # Settings of the device can change what goes in and out.
+        self._inputs = _shapes_of(native.program["inputs"], "input")
+        self._outputs = _shapes_of(native.program["outputs"], "output")
         _set_up.add(self)
         self._native = native
         self._finalizer = weakref.finalize(self, native.close)

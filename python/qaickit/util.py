@@ -41,13 +41,14 @@ def sim_path() -> Path:
     """The installed simulator, for QAIC_LIB. Error: NotFoundError."""
     from qaickit import _core
 
-    package = Path(_core.__file__).resolve().parent
-    path = package / "lib" / _SIM_LIBRARY
-    if not path.is_file():
-        raise NotFoundError(
-            f"{path} is not there; install qaickit again (the simulator comes with it)"
-        )
-    return path
+    module = Path(_core.__file__).resolve().parent
+    installed = module / "lib" / _SIM_LIBRARY
+    for path in (installed, module.parent / "sim" / _SIM_LIBRARY):  # the second in a build tree
+        if path.is_file():
+            return path
+    raise NotFoundError(
+        f"{installed} is not there; install qaickit again (the simulator comes with it)"
+    )
 
 
 def device_lines(device: QaicDeviceDict) -> list[str]:

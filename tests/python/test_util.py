@@ -148,3 +148,22 @@ def test_the_backend_without_library_says_what_to_do(
     session = qaickit.Session(str(linear_onnx), backend="qaic", onnx_define_symbol={"batch": 1})
     with pytest.raises(qaickit.UnavailableError, match=r"/nonexistent/libQAic\.so"):
         session.setup()
+
+
+SKIP = """
+import sys
+import numpy as np
+import qaic
+
+options = {"onnx_define_symbol": {"batch": 1}, "device_settings": {"skip_stage": "dma"}}
+with qaic.Session(sys.argv[1], backend="qaic", **options) as session:
+    session.setup()
+    shape, dtype = session.model_input_shape_dict["x"]
+    print(shape, dtype, session.run({"x": np.ones(shape, dtype)})["y"].shape)
+"""
+
+
+def test_a_session_can_skip_a_stage(linear_onnx: Path) -> None:
+    done = python("-c", SKIP, str(linear_onnx))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "(1, 16) float32 (1, 4)\n"

@@ -119,6 +119,8 @@ class Program {
   virtual Result<std::unique_ptr<Activation>> activate() = 0;
   // What the arithmetic really is ("fp32"), which can differ from what the manifest asks for.
   virtual std::string precision() const = 0;
+  // What goes in and out of its ExecObjs where the settings change that; null: as the QPC says.
+  virtual const ProgramSpec* io() const noexcept { return nullptr; }
   // True: ExecObj::enqueue returns at once and completes on a thread of the device's.
   // False: ExecObj::run computes on the calling thread.
   virtual bool async() const noexcept = 0;

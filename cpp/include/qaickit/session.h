@@ -71,6 +71,7 @@ class QAICKIT_API Session {
                                                const SessionOptions& options);
   virtual ~Session() = default;  // closes
 
+  // What goes in and out: as the QPC says, unless the device's settings change it (skip_stage).
   virtual const ProgramSpec& program() const noexcept = 0;
   virtual const Backend& backend() const noexcept = 0;
   virtual std::span<const DeviceInfo> devices() const noexcept = 0;

@@ -64,7 +64,8 @@ QStatus qaicReleaseContext(QAicContext* context);
 
 /* --- QPCs --- */
 
-/* With makeCopy false the buffer must outlive the object. QS_ERROR: damaged or no QPC. */
+/* With makeCopy false the buffer must outlive the object and all programs made of it. QS_ERROR:
+ * damaged or no QPC. */
 QStatus qaicOpenQpc(QAicQpcObj** qpc, const uint8_t* buffer, size_t size, bool makeCopy);
 QStatus qaicOpenQpcFile(QAicQpcObj** qpc, const char* path);
 /* Programs made of it stay usable. */
@@ -104,9 +105,12 @@ QStatus qaicReleaseQueue(QAicQueue* queue);
 
 /* --- Exec objects --- */
 
-/* ioDescriptor null: the set "default"; else its selected_set counts. properties null: DEFAULT.
- * With ZERO_COPY_BUFFERS the exec object has DMA buffers of its own, and numBuffers and buffers, if
- * not null, get them (otherwise 0 and null). With AUTO_LOAD_ACTIVATE the program is loaded and
+/* ioDescriptor null: the set "default"; else its selected_set counts: the buffers are as they are
+ * on the card's side of the step that the set is named after. properties null: DEFAULT.
+ * With ZERO_COPY_BUFFERS the exec object has DMA buffers of its own, which hold what the set "dma"
+ * says, and numBuffers and buffers, if not null, get them (otherwise 0 and null). QS_UNSUPPORTED: a
+ * set with another content was selected, or there are no DMA buffers, or (when the host half
+ * computes) the set has a layout that is not public. With AUTO_LOAD_ACTIVATE the program is loaded and
  * activated if it is not yet. */
 QStatus qaicCreateExecObj(QAicContext* context, QAicExecObj** execObj,
                           const QAicExecObjProperties_t* properties, QAicProgram* program,

@@ -52,6 +52,10 @@ QStatus qaicsimGetCounters(QID device, QAicSimCounters* counters);
  * program that released everything. */
 uint64_t qaicsimLiveObjects(void);
 
+/* A directory that holds Python packages (an entry of sys.path), to look for ONNX Runtime in, which
+ * computes the host half. Before the first program is loaded. */
+QStatus qaicsimAddPackageDir(const char* dir);
+
 /* Reads the environment (QAICKIT_SIM_*) again. QS_BUSY while contexts exist. For tests. */
 QStatus qaicsimReload(void);
 

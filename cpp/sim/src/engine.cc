@@ -179,6 +179,32 @@ bool hold_back(Card& card, QAicExecObj* exec) {
   return true;
 }
 
+void copy_in(QAicExecObj& exec) {
+  for (const size_t i : exec.copied) {
+    const QAicExecObj::Slot& slot = exec.slots[i];
+    if (!slot.is_input) continue;
+    const std::span<std::byte> own = exec.host->input(i);
+    const auto* data = reinterpret_cast<const std::byte*>(slot.data);
+    const size_t given = data ? slot.size : 0;
+    if (!exec.transforms[i].is_identity()) {
+      exec.transforms[i].apply(data, given, own.data());
+      continue;
+    }
+    const size_t whole = std::min(given, own.size());
+    if (whole > 0) std::memcpy(own.data(), data, whole);
+    if (own.size() > whole) std::memset(own.data() + whole, 0, own.size() - whole);
+  }
+}
+
+void copy_out(QAicExecObj& exec) {
+  for (const size_t i : exec.copied) {
+    const QAicExecObj::Slot& slot = exec.slots[i];
+    if (slot.is_input || !slot.data) continue;
+    const std::span<const std::byte> own = exec.host->output(i - exec.host->num_inputs());
+    exec.transforms[i].apply(own.data(), own.size(), reinterpret_cast<std::byte*>(slot.data));
+  }
+}
+
 const char* compute(QAicExecObj& exec, std::string* detail) noexcept {
   switch (Machine::get().config().compute) {
     case Compute::kNothing: return nullptr;
@@ -195,15 +221,12 @@ const char* compute(QAicExecObj& exec, std::string* detail) noexcept {
     }
     case Compute::kHostHalf: break;
   }
-  for (const size_t i : exec.partial) {
-    const std::span<std::byte> own = exec.host->input(i);
-    const QAicExecObj::Slot& slot = exec.slots[i];
-    const size_t given = std::min(slot.size, own.size());
-    if (given > 0) std::memcpy(own.data(), slot.data, given);
-    if (own.size() > given) std::memset(own.data() + given, 0, own.size() - given);
-  }
+  copy_in(exec);
   const qaickit::Status status = exec.host->run();
-  if (status.ok()) return nullptr;
+  if (status.ok()) {
+    copy_out(exec);
+    return nullptr;
+  }
   *detail = status.to_string();
   return detail->c_str();
 }
@@ -588,7 +611,7 @@ QStatus attach_host(QAicExecObj& exec) {
 }
 
 QStatus bind_host(QAicExecObj& exec) {
-  exec.partial.clear();
+  exec.copied.clear();
   if (!exec.host || !exec.ready) return QS_SUCCESS;
   const auto set = exec.shape < 0 ? exec.program->qpc->qpc->program().default_shape_set()
                                   : static_cast<size_t>(exec.shape);
@@ -599,15 +622,27 @@ QStatus bind_host(QAicExecObj& exec) {
   const size_t num_inputs = exec.host->num_inputs();
   for (size_t i = 0; i < exec.slots.size(); ++i) {
     const QAicExecObj::Slot& slot = exec.slots[i];
-    const bool whole = slot.data && slot.size == slot.full_size;
-    uint8_t* const data = whole ? slot.data : nullptr;
+    const bool is_users = exec.transforms[i].is_identity();
+    const bool in_place = is_users && slot.data && slot.size == slot.full_size;
+    uint8_t* const data = in_place ? slot.data : nullptr;
     const qaickit::Status bound = slot.is_input ? exec.host->bind_input(i, data)
                                                 : exec.host->bind_output(i - num_inputs, data);
     if (!bound.ok()) {
       report(exec.context, QAIC_ERROR_EXECOBJ_RUNTIME, bound.message());
       return QS_ERROR;
     }
-    if (!whole && slot.is_input) exec.partial.push_back(i);
+    if (!is_users) {
+      const size_t own =
+          slot.is_input ? exec.host->input(i).size() : exec.host->output(i - num_inputs).size();
+      const Transform& transform = exec.transforms[i];
+      if (own != (slot.is_input ? transform.to_bytes() : transform.from_bytes())) {
+        report(exec.context, QAIC_ERROR_EXECOBJ_RUNTIME,
+               cat("buffer ", i, " has ", own,
+                   " bytes in the host half, and not as many as the QPC ", "describes"));
+        return QS_ERROR;
+      }
+    }
+    if (!in_place && (slot.is_input || !is_users)) exec.copied.push_back(i);
   }
   return QS_SUCCESS;
 }

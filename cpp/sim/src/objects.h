@@ -18,11 +18,13 @@
 #include "base/aligned_array.h"
 #include "config.h"
 #include "container/io_desc.h"
+#include "container/io_steps.h"
 #include "faults.h"
 #include "qaickit/device.h"
 #include "qaickit/qpc.h"
 #include "queue/event_count.h"
 #include "queue/mpmc_ring.h"
+#include "transform.h"
 
 // What the handles of the API point to. Parents outlive children: the API refuses to release a
 // parent that has some.
@@ -194,7 +196,9 @@ struct QAicExecObj : qaicsim::Tagged<0x51455845> {
     bool is_input = true;
   };
   std::vector<Slot> slots;
-  std::vector<size_t> partial;  // slots that are copied, since the caller's memory is short
+  std::vector<qaicsim::Transform> transforms;  // by binding; none where nothing computes
+  // Slots that the host half does not use in place: their memory is short, or of another format.
+  std::vector<size_t> copied;
   std::unique_ptr<qaickit::ExecObj> host;
   std::vector<qaickit::AlignedBuffer> dma;
   std::vector<QBuffer> dma_buffers;

@@ -44,6 +44,12 @@ FileImage FileImage::own(std::vector<std::byte> bytes) {
   return image;
 }
 
+FileImage FileImage::borrow(Bytes bytes) {
+  FileImage image;
+  image.bytes_ = bytes;
+  return image;
+}
+
 FileImage::FileImage(FileImage&& other) noexcept
     : bytes_(std::exchange(other.bytes_, {})),
       owned_(std::move(other.owned_)),

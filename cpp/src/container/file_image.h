@@ -9,7 +9,7 @@
 
 namespace qaickit {
 
-// The bytes of a whole file, mapped read-only or owned. It can be moved, once made; bytes() keep
+// The bytes of a whole file, mapped read-only, owned or somebody else's. It can be moved, once made; bytes() keep
 // their address then.
 class FileImage {
  public:
@@ -17,6 +17,8 @@ class FileImage {
   // kInvalidArgument for anything that is no regular file.
   static Result<FileImage> map(const std::string& path);
   static FileImage own(std::vector<std::byte> bytes);
+  // The memory must stay.
+  static FileImage borrow(Bytes bytes);
 
   FileImage(FileImage&& other) noexcept;
   ~FileImage();
@@ -27,7 +29,7 @@ class FileImage {
   FileImage() = default;
 
   Bytes bytes_;
-  std::vector<std::byte> owned_;  // empty when mapped
+  std::vector<std::byte> owned_;  // empty when mapped or borrowed
   bool mapped_ = false;
 };
 

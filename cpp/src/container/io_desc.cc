@@ -1,14 +1,14 @@
 #include "container/io_desc.h"
 
-#include <array>
 #include <limits>
 #include <optional>
 #include <string_view>
 
 #include "QAicApi.pb.h"
 #include "base/cat.h"
+#include "container/io_stage.h"
 #include "container/message_io.h"
-#include "container/network_desc.pb.h"
+#include "container/network_desc.h"
 #include "container/text.h"
 #include "qaickit/qpc.h"
 
@@ -17,20 +17,6 @@ namespace {
 
 namespace pb = aicnwdesc;
 using Dims = google::protobuf::RepeatedField<int32_t>;
-
-struct Stage {
-  std::string_view name;
-  pb::transformKind of_input;
-  pb::transformKind of_output;
-};
-
-constexpr std::array<Stage, 5> kStages{{
-    {"quantize", pb::QuantizeTransform, pb::DequantizeTransform},
-    {"transpose", pb::TransposeTransform, pb::TransposeTransform},
-    {"d32convert", pb::ConvertToD32Transform, pb::ConvertFromD32Transform},
-    {"convert", pb::ConvertTransform, pb::ConvertTransform},
-    {"dma", pb::CopyDMABufferTransform, pb::CopyDMABufferTransform},
-}};
 
 Status damaged(const std::string& message) {
   return Status(Code::kDataLoss, cat(kNetworkDescSegment, ": ", message));
@@ -102,15 +88,8 @@ Status fill(const pb::transform& step, aicapi::IoBinding* binding) {
   return {};
 }
 
-int find_step(const pb::IOBinding& source, pb::transformKind kind) {
-  for (int i = 0; i < source.transformseq_size(); ++i) {
-    if (source.transformseq(i).kind() == kind) return i;
-  }
-  return -1;
-}
-
 // The binding as it is at `stage`; `of_default` is what it is at the user's end.
-Status add_stage(const pb::IOBinding& source, const Stage& stage,
+Status add_stage(const pb::IOBinding& source, const IoStage& stage,
                  const aicapi::IoBinding& of_default, aicapi::IoSet* set) {
   const bool is_input = of_default.dir() == aicapi::BUFFER_IO_TYPE_INPUT;
   const pb::transformKind kind = is_input ? stage.of_input : stage.of_output;
@@ -157,7 +136,7 @@ Status derive_io_desc(Bytes network_desc, aicapi::IoDesc* io_desc) {
     QAICKIT_RETURN_IF_ERROR(add(source, pb::Out));
   }
 
-  for (const Stage& stage : kStages) {
+  for (const IoStage& stage : kIoStages) {
     bool used = false;
     for (size_t i = 0; i < sources.size() && !used; ++i) {
       const bool is_input = i < static_cast<size_t>(network.inputs_size());
@@ -195,6 +174,50 @@ Result<std::vector<std::byte>> encode_io_desc(Bytes network_desc) {
   aicapi::IoDesc io_desc;
   QAICKIT_RETURN_IF_ERROR(derive_io_desc(network_desc, &io_desc));
   return serialize_message(io_desc, "IoDesc");
+}
+
+const aicapi::IoSet* find_io_set(const aicapi::IoDesc& io_desc, std::string_view name) {
+  for (const aicapi::IoSet& set : io_desc.io_sets()) {
+    if (set.name() == name) return &set;
+  }
+  for (const aicapi::IoSet& set : io_desc.io_sets()) {
+    if (set.name().find(name) != std::string::npos) return &set;
+  }
+  return nullptr;
+}
+
+std::string io_set_names(const aicapi::IoDesc& io_desc) {
+  std::string names;
+  for (const aicapi::IoSet& set : io_desc.io_sets()) {
+    names += cat(names.empty() ? "" : ", ", set.name());
+  }
+  return names;
+}
+
+Result<ProgramSpec> program_at(ProgramSpec program, const aicapi::IoSet& set) {
+  const size_t num_inputs = program.inputs.size();
+  if (static_cast<size_t>(set.bindings_size()) != num_inputs + program.outputs.size()) {
+    return damaged(cat("io set '", set.name(), "' has ", set.bindings_size(), " bindings, the ",
+                       "program ", num_inputs + program.outputs.size()));
+  }
+  for (int i = 0; i < set.bindings_size(); ++i) {
+    const aicapi::IoBinding& binding = set.bindings(i);
+    // One that lacks the stage is the user's own, whose type a manifest may know better (bool).
+    if (!binding.is_valid()) continue;
+    const auto at = static_cast<size_t>(i);
+    TensorSpec& spec = at < num_inputs ? program.inputs[at] : program.outputs[at - num_inputs];
+    const std::optional<DType> dtype = dtype_of_vendor_type(binding.type());
+    if (!dtype) {
+      return damaged(cat(printable(binding.name()), " has data type ",
+                         static_cast<int>(binding.type()), " in io set '", set.name(), "'"));
+    }
+    const bool is_users = spec.dtype == DType::kBool && *dtype == DType::kInt8;
+    spec.dtype = is_users ? spec.dtype : *dtype;
+    spec.dims.assign(binding.dims().begin(), binding.dims().end());
+    spec.scale = binding.quant_scale() != 0.0f ? binding.quant_scale() : 1.0f;
+    spec.offset = binding.quant_offset();
+  }
+  return program;
 }
 
 Result<std::vector<BufferMapping>> derive_buffer_mappings(Bytes network_desc) {

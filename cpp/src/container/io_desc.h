@@ -3,14 +3,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "container/byte_range.h"
+#include "qaickit/qpc.h"
 #include "qaickit/status.h"
 
 namespace aicapi {
 class IoDesc;
-}
+class IoSet;
+}  // namespace aicapi
 
 namespace qaickit {
 
@@ -22,6 +25,15 @@ namespace qaickit {
 Status derive_io_desc(Bytes network_desc, aicapi::IoDesc* io_desc);
 // The same, serialised.
 Result<std::vector<std::byte>> encode_io_desc(Bytes network_desc);
+
+// The io set that `name` means: the one of that name, else the first whose name contains it (as
+// public programs look for it). Null: none.
+const aicapi::IoSet* find_io_set(const aicapi::IoDesc& io_desc, std::string_view name);
+// "default, convert, dma"
+std::string io_set_names(const aicapi::IoDesc& io_desc);
+// The program with types, dims and quantisation of its inputs and outputs as they are in the set.
+// Errors: kDataLoss.
+Result<ProgramSpec> program_at(ProgramSpec program, const aicapi::IoSet& set);
 
 // A row of the vendor's buffer mappings: the user's buffers, inputs first.
 struct BufferMapping {

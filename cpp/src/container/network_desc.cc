@@ -281,6 +281,10 @@ std::optional<DType> vendor_dtype(DType dtype) noexcept {
   return std::nullopt;
 }
 
+std::optional<DType> dtype_of_vendor_type(int type) noexcept {
+  return dtype_of(static_cast<pb::dataType>(type));
+}
+
 Result<std::vector<std::byte>> encode_network_desc(const ProgramSpec& program) {
   if (const auto fault = fault_of_program(program)) return invalid(*fault);
   pb::networkDescriptor network;

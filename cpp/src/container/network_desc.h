@@ -14,6 +14,9 @@ namespace qaickit {
 // ones as they are. Nothing for a dtype that the descriptor has no type for.
 std::optional<DType> vendor_dtype(DType dtype) noexcept;
 
+// What a data type of the descriptor (its number, which IoDesc shares) is on a host.
+std::optional<DType> dtype_of_vendor_type(int type) noexcept;
+
 // Errors: kInvalidArgument, naming the tensor and what would be possible.
 Result<std::vector<std::byte>> encode_network_desc(const ProgramSpec& program);
 

@@ -6,6 +6,7 @@
 #include "container/manifest.h"
 #include "container/network_desc.h"
 #include "container/qpc_format.h"
+#include "container/qpc_view.h"
 #include "container/segment_table.h"
 #include "qaickit/qpc.h"
 
@@ -83,6 +84,10 @@ Result<std::shared_ptr<const Qpc>> Qpc::open(const std::string& path) {
 Result<std::shared_ptr<const Qpc>> Qpc::from_bytes(std::vector<std::byte> bytes,
                                                    std::string label) {
   return open_image(FileImage::own(std::move(bytes)), std::move(label));
+}
+
+Result<std::shared_ptr<const Qpc>> view_qpc(Bytes bytes, std::string label) {
+  return open_image(FileImage::borrow(bytes), std::move(label));
 }
 
 std::optional<std::span<const std::byte>> Qpc::find(std::string_view name) const noexcept {

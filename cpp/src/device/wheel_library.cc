@@ -32,11 +32,8 @@ fs::path dir_above_this_library() {
 }
 
 std::vector<fs::path> package_dirs() {
-  std::vector<fs::path> dirs;
-  {
-    const std::lock_guard lock(dirs_mutex);
-    dirs.assign(added_dirs().begin(), added_dirs().end());
-  }
+  const std::vector<std::string> added = added_package_dirs();
+  std::vector<fs::path> dirs(added.begin(), added.end());
   dirs.push_back(dir_above_this_library());
   if (const char* venv = std::getenv("VIRTUAL_ENV")) {
     std::error_code error;
@@ -52,6 +49,11 @@ std::vector<fs::path> package_dirs() {
 void add_package_dir(const std::string& dir) {
   const std::lock_guard lock(dirs_mutex);
   added_dirs().push_back(dir);
+}
+
+std::vector<std::string> added_package_dirs() {
+  const std::lock_guard lock(dirs_mutex);
+  return added_dirs();
 }
 
 std::vector<std::string> wheel_library_candidates(const char* override_variable,

@@ -18,4 +18,7 @@ std::vector<std::string> wheel_library_candidates(const char* override_variable,
                                                   std::string_view name,
                                                   std::vector<std::string> loader_names);
 
+// What add_package_dir() was given so far.
+std::vector<std::string> added_package_dirs();
+
 }  // namespace qaickit

@@ -29,6 +29,7 @@ Result<std::shared_ptr<Resources>> acquire_resources(std::shared_ptr<const Qpc> 
   QAICKIT_ASSIGN_OR_RETURN(
       r.backend, options.backend.empty() ? default_backend() : find_backend(options.backend));
   r.qpc = qpc;
+  r.io = qpc->program();
 
   const std::vector<int> ids =
       options.device_ids.empty() ? std::vector<int>{0} : options.device_ids;
@@ -50,6 +51,8 @@ Result<std::shared_ptr<Resources>> acquire_resources(std::shared_ptr<const Qpc> 
     r.programs.push_back(std::move(loaded).value());
     r.precision = r.programs.back()->precision();
     r.async = r.programs.back()->async();
+    // The same for all: they have the same settings.
+    if (const ProgramSpec* io = r.programs.back()->io()) r.io = *io;
     device_names += cat(d == 0 ? "" : ", ", where);
     for (uint32_t a = 0; a < options.num_activations; ++a) {
       names.push_back(cat(where, ": activation ", a));

@@ -21,6 +21,7 @@ struct Resources {
   std::unique_ptr<SlotTable> slots;
   const Backend* backend = nullptr;
   std::shared_ptr<const Qpc> qpc;
+  ProgramSpec io;  // what goes in and out
   std::vector<DeviceInfo> infos;
   bool async = false;
   std::string precision;

@@ -50,7 +50,7 @@ class SessionImpl final : public Session {
  public:
   SessionImpl(std::shared_ptr<Resources> resources, const SessionOptions& options)
       : resources_(std::move(resources)),
-        program_(resources_->qpc->program()),
+        program_(resources_->io),
         backend_(*resources_->backend),
         infos_(resources_->infos),
         precision_(resources_->precision),

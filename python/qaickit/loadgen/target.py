@@ -187,10 +187,8 @@ def open_target(choice: Choice, model: Model, placement: Placement, scenario: Sc
     """
     batch = model.max_batch or _DEFAULT_BATCH.get(scenario, 1)
     qpc = _compile(choice, model, batch) if choice.is_onnx else _core.Qpc(choice.path)
-    program = qpc.program
-    _check_batch(choice, model, program["batch_size"])
+    _check_batch(choice, model, qpc.program["batch_size"])
     workload = _workload(choice, model)
-    dataset = _load_dataset(choice, model, program)
     backend = placement.backend or _default_backend()
     activations, threads = _parallelism(placement, backend, scenario)
     session = _core.Session(
@@ -201,6 +199,12 @@ def open_target(choice: Choice, model: Model, placement: Placement, scenario: Sc
         threads_per_activation=threads,
         device_settings=placement.device_settings,
     )
+    program = session.program  # settings of the device can change the samples' format
+    try:
+        dataset = _load_dataset(choice, model, program)
+    except BaseException:
+        session.close()
+        raise
     manifest = qpc.manifest
     return Target(
         label=choice.label,

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "QAicApi.pb.h"
+#include "container/io_steps.h"
 #include "container/network_desc.h"
 #include "container/network_desc.pb.h"
 #include "support/result.h"
@@ -168,6 +169,61 @@ TEST(IoDesc, DamageIsNoticed) {
   network.mutable_inputs(0)->mutable_transformseq(0)->set_type(
       static_cast<aicnwdesc::dataType>(77));
   EXPECT_TRUE(is_error(derive(network, &io_desc), Code::kDataLoss, "'image'"));
+}
+
+TEST(IoDesc, ASetIsFoundByItsNameOrAPartOfIt) {
+  aicapi::IoDesc io_desc;
+  ASSERT_TRUE(is_ok(derive(several_stages(), &io_desc)));
+  EXPECT_EQ(find_io_set(io_desc, "transpose")->name(), "transpose");
+  EXPECT_EQ(find_io_set(io_desc, "quant")->name(), "quantize");
+  EXPECT_EQ(find_io_set(io_desc, "convert"), nullptr);
+  EXPECT_EQ(io_set_names(io_desc), "default, quantize, transpose, dma");
+}
+
+TEST(IoDesc, AProgramAtASetHasTheFormatsOfTheSet) {
+  aicapi::IoDesc io_desc;
+  ASSERT_TRUE(is_ok(derive(several_stages(), &io_desc)));
+  ProgramSpec program;
+  program.inputs = {{"image", DType::kFloat32, {1, 3, 4}}, {"mask", DType::kBool, {1, 2}}};
+  program.outputs = {{"scores", DType::kFloat32, {1, 10}}};
+  const ProgramSpec at = value_of(program_at(program, *find_io_set(io_desc, "quantize")));
+  EXPECT_EQ(at.inputs[0].dtype, DType::kInt8);
+  EXPECT_EQ(at.inputs[0].scale, 0.5f);
+  EXPECT_EQ(at.inputs[0].dims, (std::vector<int64_t>{1, 3, 4}));
+  EXPECT_EQ(at.inputs[1].dtype, DType::kBool) << "has no such stage";
+  EXPECT_EQ(at.outputs[0].dtype, DType::kUInt8);
+  EXPECT_EQ(at.outputs[0].name, "scores");
+  program.outputs.clear();
+  EXPECT_TRUE(is_error(program_at(program, io_desc.io_sets(0)).status(), Code::kDataLoss,
+                       "3 bindings", "2"));
+}
+
+std::vector<std::vector<IoStep>> steps_of(std::string_view set) {
+  const std::string text = several_stages().SerializeAsString();
+  return value_of(derive_io_steps(as_byte_span(text), set));
+}
+
+TEST(IoSteps, LeadFromTheUserToTheSetAndBack) {
+  for (const auto& steps : steps_of("default")) EXPECT_TRUE(steps.empty());
+  const auto quantize = steps_of("quantize");
+  ASSERT_EQ(quantize[0].size(), 1u);
+  EXPECT_EQ(quantize[0][0].kind, IoStep::Kind::kConvert);
+  EXPECT_EQ(quantize[0][0].before.dtype, DType::kFloat32);
+  EXPECT_FALSE(quantize[0][0].before.quantised);
+  EXPECT_EQ(quantize[0][0].after.dtype, DType::kInt8);
+  EXPECT_TRUE(quantize[0][0].after.quantised);
+  EXPECT_TRUE(quantize[1].empty());
+  ASSERT_EQ(quantize[2].size(), 1u);
+  EXPECT_EQ(quantize[2][0].before.dtype, DType::kUInt8);
+  EXPECT_EQ(quantize[2][0].after.dtype, DType::kFloat32);
+
+  const auto dma = steps_of("dma");
+  ASSERT_EQ(dma[0].size(), 3u);
+  EXPECT_EQ(dma[0][1].kind, IoStep::Kind::kTranspose);
+  EXPECT_EQ(dma[0][1].after.dims, (std::vector<int32_t>{1, 4, 3}));
+  EXPECT_EQ(dma[0][2].after.scale, 0.5f) << "steps that do not say leave it as it was";
+  EXPECT_EQ(dma[1].size(), 1u);
+  EXPECT_EQ(dma[2].size(), 1u);
 }
 
 }  // namespace

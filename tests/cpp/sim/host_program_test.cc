@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <span>
 
 #include "QAicApi.pb.h"
 #include "sim/rig.h"
@@ -261,6 +262,32 @@ TEST_F(HostProgram, ComputesWithZeroCopyBuffers) {
   if (!can_compute()) GTEST_SKIP() << "no ONNX Runtime";
   configure({{"QAICKIT_SIM_COMPUTE", "1"}});
   walk_file(true, 2);
+}
+
+// What the caller does to a buffer that was not copied, he does to the QPC.
+TEST_F(HostProgram, AQpcIsCopiedOnlyWhenAsked) {
+  if (!can_compute()) GTEST_SKIP() << "no ONNX Runtime";
+  configure({{"QAICKIT_SIM_COMPUTE", "1"}});
+  for (const bool copied : {false, true}) {
+    std::vector<std::byte> bytes = qpc_bytes();
+    const auto model = std::ranges::search(bytes, std::as_bytes(std::span("Add", 3)));
+    ASSERT_FALSE(model.empty());
+    const QID device = 0;
+    QAicContext* context = nullptr;
+    QAicQpcObj* qpc = nullptr;
+    QAicProgram* program = nullptr;
+    ASSERT_EQ(qaicCreateContext(&context, nullptr, 1, &device, nullptr, nullptr, nullptr, nullptr),
+              QS_SUCCESS);
+    ASSERT_EQ(
+        qaicOpenQpc(&qpc, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), copied),
+        QS_SUCCESS);
+    model[0] = std::byte{'X'};  // an operator that does not exist
+    ASSERT_EQ(qaicCreateProgram(context, &program, nullptr, device, nullptr, qpc), QS_SUCCESS);
+    EXPECT_EQ(qaicLoadProgram(program), copied ? QS_SUCCESS : QS_ERROR);
+    EXPECT_EQ(qaicReleaseProgram(program), QS_SUCCESS);
+    EXPECT_EQ(qaicCloseQpc(qpc), QS_SUCCESS);
+    EXPECT_EQ(qaicReleaseContext(context), QS_SUCCESS);
+  }
 }
 
 TEST_F(HostProgram, NeedsTheHostHalfToCompute) {

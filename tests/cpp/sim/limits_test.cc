@@ -1,4 +1,8 @@
+#include <cstdlib>
+#include <span>
+
 #include "QAicApi.pb.h"
+#include "container/network_desc.pb.h"
 #include "sim/rig.h"
 
 namespace qaickit::test {
@@ -168,6 +172,191 @@ TEST_F(Limits, SetsOfOthersAreRefused) {
   const QAicExecObjProperties_t unknown = 0x1000;
   EXPECT_EQ(qaicCreateExecObj(rig.context, &exec, &unknown, rig.program, nullptr, nullptr, nullptr),
             QS_INVAL);
+}
+
+// float32 for the user, float16 for the card.
+std::vector<std::byte> converting_qpc() {
+  const std::vector<std::byte> plain = qpc_bytes();
+  const auto qpc = value_of(Qpc::from_bytes(plain, "plain"));
+  const auto segment = *qpc->find(kNetworkDescSegment);
+  aicnwdesc::networkDescriptor network;
+  EXPECT_TRUE(network.ParseFromArray(segment.data(), static_cast<int>(segment.size())));
+  aicnwdesc::IOBinding* x = network.mutable_inputs(0);
+  aicnwdesc::transform* copy = x->mutable_transformseq(0);
+  copy->set_type(aicnwdesc::Float16Ty);
+  *x->add_transformseq() = *copy;
+  copy->set_kind(aicnwdesc::ConvertTransform);
+  copy->clear_copy_dma_buffer();
+  const std::string desc = network.SerializeAsString();
+  QpcContent content;
+  content.program = qpc->program();
+  content.host_half = false;
+  content.extra = {{kNetworkDescSegment, std::as_bytes(std::span(desc.data(), desc.size()))}};
+  return value_of(build_qpc(content));
+}
+
+// What lies in the DMA buffers is the "dma" set's, whatever is selected.
+TEST_F(Limits, ZeroCopyGoesWithWhatTheDmaBuffersHold) {
+  const std::vector<std::byte> bytes = converting_qpc();
+  Rig rig;
+  QAicQpcObj* qpc = nullptr;
+  QAicProgram* program = nullptr;
+  ASSERT_EQ(qaicOpenQpc(&qpc, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), false),
+            QS_SUCCESS);
+  ASSERT_EQ(qaicCreateProgram(rig.context, &program, nullptr, 0, nullptr, qpc), QS_SUCCESS);
+  QData descriptor{};
+  ASSERT_EQ(qaicProgramGetIoDescriptor(program, &descriptor), QS_SUCCESS);
+  aicapi::IoDesc io_desc;
+  ASSERT_TRUE(io_desc.ParseFromArray(descriptor.data, static_cast<int>(descriptor.size)));
+  ASSERT_EQ(io_desc.io_sets_size(), 3);  // default, convert, dma
+  for (const bool zero_copy : {false, true}) {
+    for (const aicapi::IoSet& set : io_desc.io_sets()) {
+      *io_desc.mutable_selected_set() = set;
+      std::string text = io_desc.SerializeAsString();
+      const QData given{text.size(), reinterpret_cast<uint8_t*>(text.data())};
+      QAicExecObjProperties_t properties = QAIC_EXECOBJ_PROPERTIES_DEFAULT;
+      if (zero_copy) properties |= QAIC_EXECOBJ_PROPERTIES_ZERO_COPY_BUFFERS;
+      QAicExecObj* exec = nullptr;
+      const bool fits = !zero_copy || set.name() != "default";
+      EXPECT_EQ(
+          qaicCreateExecObj(rig.context, &exec, &properties, program, &given, nullptr, nullptr),
+          fits ? QS_SUCCESS : QS_UNSUPPORTED)
+          << set.name();
+      if (!fits) {
+        EXPECT_TRUE(rig.told.has_error("'default': not what the DMA buffers hold"));
+        continue;
+      }
+      if (!zero_copy) {
+        // The set's own sizes count.
+        float x[kRow] = {};
+        float y[kRow] = {};
+        QBuffer buffers[2] = {Inference::buffer_of(x), Inference::buffer_of(y)};
+        const bool is_default = set.name() == "default";
+        EXPECT_EQ(qaicExecObjSetData(exec, 2, buffers), is_default ? QS_SUCCESS : QS_INVAL);
+        buffers[0].size /= 2;
+        EXPECT_EQ(qaicExecObjSetData(exec, 2, buffers), is_default ? QS_INVAL : QS_SUCCESS);
+      }
+      EXPECT_EQ(qaicReleaseExecObj(exec), QS_SUCCESS);
+    }
+  }
+  EXPECT_EQ(qaicReleaseProgram(program), QS_SUCCESS);
+  EXPECT_EQ(qaicCloseQpc(qpc), QS_SUCCESS);
+}
+
+// --- buffers of other sizes: allowed shapes, partial and skipped ones
+
+struct Shaped {
+  std::vector<int32_t> x;
+  std::vector<int32_t> y;
+};
+
+// `x` may be partial; [2, 3] and these shapes are allowed.
+std::vector<std::byte> shaped_qpc(const std::vector<Shaped>& shapes, bool partial) {
+  const std::vector<std::byte> plain = qpc_bytes();
+  const auto qpc = value_of(Qpc::from_bytes(plain, "plain"));
+  const auto segment = *qpc->find(kNetworkDescSegment);
+  aicnwdesc::networkDescriptor network;
+  EXPECT_TRUE(network.ParseFromArray(segment.data(), static_cast<int>(segment.size())));
+  network.mutable_inputs(0)->set_is_partial_allowed(partial);
+  for (const Shaped& shape : shapes) {
+    aicnwdesc::IOShapes* row = network.add_allowed_shapes();
+    for (const std::vector<int32_t>& dims : {shape.x, shape.y}) {
+      aicnwdesc::tensorShape* tensor = row->add_shapes();
+      for (const int32_t dim : dims) tensor->add_dims(dim);
+    }
+  }
+  const std::string desc = network.SerializeAsString();
+  const std::string graph = doubling_graph({2, 3});
+  QpcContent content;
+  content.program = qpc->program();
+  content.manifest = *qpc->manifest();
+  content.onnx_model = std::as_bytes(std::span(graph.data(), graph.size()));
+  content.extra = {{kNetworkDescSegment, std::as_bytes(std::span(desc.data(), desc.size()))}};
+  return value_of(build_qpc(content));
+}
+
+// A program of `bytes` beside the rig's, with an exec object.
+struct Other {
+  Other(Rig& rig, std::vector<std::byte> content) : rig(rig), bytes(std::move(content)) {
+    const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
+    EXPECT_EQ(qaicOpenQpc(&qpc, data, bytes.size(), false), QS_SUCCESS);
+    EXPECT_EQ(qaicCreateProgram(rig.context, &program, nullptr, 0, nullptr, qpc), QS_SUCCESS);
+    EXPECT_EQ(qaicCreateExecObj(rig.context, &exec, nullptr, program, nullptr, nullptr, nullptr),
+              QS_SUCCESS);
+  }
+  Other(const Other&) = delete;
+  ~Other() {
+    EXPECT_EQ(qaicReleaseExecObj(exec), QS_SUCCESS);
+    EXPECT_EQ(qaicReleaseProgram(program), QS_SUCCESS);
+    EXPECT_EQ(qaicCloseQpc(qpc), QS_SUCCESS);
+  }
+  // With the bytes that are given, or that the dims make.
+  QStatus set(std::vector<uint32_t> x_dims, std::vector<uint32_t> y_dims, size_t x_bytes,
+              size_t y_bytes) {
+    QBuffer buffers[2] = {Inference::buffer_of(x), Inference::buffer_of(y)};
+    buffers[0].size = x_bytes;
+    buffers[1].size = y_bytes;
+    const QBufferDimensions dims[2] = {{static_cast<uint32_t>(x_dims.size()), 4, x_dims.data()},
+                                       {static_cast<uint32_t>(y_dims.size()), 4, y_dims.data()}};
+    return qaicExecObjSetDataExt(exec, 2, buffers, dims);
+  }
+  QStatus run() {
+    const QStatus status = qaicEnqueueExecObj(rig.queue, exec, nullptr);
+    return status == QS_SUCCESS ? qaicExecObjWaitForCompletion(exec, 60000000) : status;
+  }
+
+  Rig& rig;
+  std::vector<std::byte> bytes;
+  QAicQpcObj* qpc = nullptr;
+  QAicProgram* program = nullptr;
+  QAicExecObj* exec = nullptr;
+  float x[kRow] = {1, 2, 3, 4, 5, 6};
+  float y[kRow] = {};
+};
+
+TEST_F(Limits, DimsPickAnAllowedShape) {
+  Rig rig;
+  Other other(rig, shaped_qpc({{{1, 3}, {1, 3}}, {{2, 3}, {2, 3}}}, false));
+  EXPECT_EQ(other.set({2, 3}, {2, 3}, 24, 24), QS_SUCCESS);
+  EXPECT_EQ(other.run(), QS_SUCCESS);
+  EXPECT_EQ(other.y[5], 6);
+  other.y[5] = 0;
+  EXPECT_EQ(other.set({1, 3}, {1, 3}, 12, 12), QS_SUCCESS);
+  EXPECT_EQ(other.run(), QS_SUCCESS);
+  EXPECT_EQ(other.y[2], 3);
+  EXPECT_EQ(other.y[5], 0) << "beyond the shape";
+  // Sizes go with the dims, and the dims of a row of the table go together.
+  EXPECT_EQ(other.set({1, 3}, {1, 3}, 24, 12), QS_INVAL);
+  EXPECT_EQ(other.set({1, 3}, {2, 3}, 12, 24), QS_INVAL);
+  EXPECT_TRUE(rig.told.has_error("no allowed shape"));
+  EXPECT_EQ(other.set({3, 1}, {3, 1}, 12, 12), QS_INVAL);
+  // A skipped one goes with any.
+  EXPECT_EQ(other.set({1, 3}, {0}, 12, 0), QS_SUCCESS);
+  EXPECT_EQ(other.run(), QS_SUCCESS);
+}
+
+TEST_F(Limits, PartialInputsAreFilledUpWithZeros) {
+  if (!std::getenv("QAICKIT_ONNXRUNTIME_LIB")) GTEST_SKIP() << "no ONNX Runtime";
+  configure({{"QAICKIT_SIM_COMPUTE", "1"}});
+  Rig rig;
+  {
+    Other other(rig, shaped_qpc({}, true));
+    QBuffer buffers[2] = {Inference::buffer_of(other.x), Inference::buffer_of(other.y)};
+    buffers[0].size = 8;
+    ASSERT_EQ(qaicExecObjSetData(other.exec, 2, buffers), QS_SUCCESS);
+    ASSERT_EQ(other.run(), QS_SUCCESS);
+    EXPECT_EQ(other.y[1], 4);
+    EXPECT_EQ(other.y[2], 0);
+    buffers[0].size = 25;
+    EXPECT_EQ(qaicExecObjSetData(other.exec, 2, buffers), QS_INVAL);
+    buffers[0].size = 24;
+    buffers[1].size = 8;  // outputs are whole
+    EXPECT_EQ(qaicExecObjSetData(other.exec, 2, buffers), QS_INVAL);
+  }
+  Other whole(rig, shaped_qpc({}, false));
+  QBuffer buffers[2] = {Inference::buffer_of(whole.x), Inference::buffer_of(whole.y)};
+  buffers[0].size = 8;
+  EXPECT_EQ(qaicExecObjSetData(whole.exec, 2, buffers), QS_INVAL);
 }
 
 TEST_F(Limits, ManualActivationIsTheCallersBusiness) {

@@ -7,6 +7,8 @@
 
 #include "base/cat.h"
 #include "base/dynamic_library.h"
+#include "device/wheel_library.h"
+#include "qaicsim.h"
 
 namespace qaickit::qaic {
 namespace {
@@ -60,6 +62,11 @@ Result<Api> open_api() {
     }
   }
   if (!missing.empty()) return unfit(api.path, cat("it is ", version, " and lacks ", missing));
+  // The simulator computes with ONNX Runtime, which it would not find where this finds it.
+  if (void* symbol = api.simulated ? library->symbol("qaicsimAddPackageDir") : nullptr) {
+    const auto add = reinterpret_cast<decltype(&qaicsimAddPackageDir)>(symbol);
+    for (const std::string& dir : added_package_dirs()) (void)add(dir.c_str());
+  }
   return api;
 }
 

@@ -8,9 +8,11 @@ namespace qaickit {
 //   threads_per_queue        of the library, for each activation (4)
 //   submit_num_retries       by the library, of a run that the card does not take (5)
 //   submit_retry_timeout_ms  of each (0: the kernel's own, 5000)
-//   skip_stage               name of an io set ("convert", "dma"): inputs and outputs are as that
-//                            step of the program's pre- and post-processing takes them, and lie in
-//                            the driver's DMA buffers. Empty: host buffers as the program says
+//   skip_stage               name of an io set ("quantize", "transpose", "d32convert", "convert",
+//                            "dma"), or a part of it: inputs and outputs (Program::io) are as they
+//                            are on the card's side of that step of pre- and post-processing. Where
+//                            no step but the copy is left they lie in the driver's DMA buffers
+//                            (copy nothing), else in host buffers. Empty: as the program says
 // An activation keeps `set_size` ExecObjs; a run whose completion never comes is given up by
 // ExecObj::cancel(), which goes on with a new exec object of the library's.
 Result<std::vector<DeviceInfo>> enumerate_qaic();

@@ -99,7 +99,7 @@ Status set_up_io(ActivationState& a) {
   QAIC_RETURN_IF_ERROR(api, qaicProgramGetIoDescriptor, a.handle, &descriptor);
   QAICKIT_ASSIGN_OR_RETURN(
       a.plan, plan_io({reinterpret_cast<const std::byte*>(descriptor.data), descriptor.size},
-                      program.qpc->program(), program.settings.skip_stage));
+                      program.io, program.settings.skip_stage));
   return {};
 }
 
@@ -121,6 +121,7 @@ class QaicProgram final : public Program {
     return widened ? "fp32" : manifest->precision;
   }
   bool async() const noexcept override { return true; }
+  const ProgramSpec* io() const noexcept override { return &state_->io; }
 
  private:
   std::shared_ptr<ProgramState> state_;
@@ -138,6 +139,8 @@ class QaicDevice final : public Device {
     QAICKIT_ASSIGN_OR_RETURN(program->settings, read_settings(options.settings));
     program->device = state_;
     program->qpc = std::move(qpc);
+    QAICKIT_ASSIGN_OR_RETURN(program->io,
+                             program_after(*program->qpc, program->settings.skip_stage));
     const auto image = program->qpc->image();
     QAICKIT_RETURN_IF_ERROR(program->explain(to_status(
         state_->api.qaicOpenQpc(&program->object, reinterpret_cast<const uint8_t*>(image.data()),

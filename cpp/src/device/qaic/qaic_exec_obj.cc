@@ -37,10 +37,9 @@ class QaicExecObj final : public ExecObj {
     ExecHandles handles;
     handles.run = std::make_unique<Run>();
     handles.run->owner = this;
-    const Status status = make(handles);
-    if (!status.ok()) {
+    if (const Status status = make(handles); !status.ok()) {
       activation_->release(std::move(handles));
-      return status.with_context(device_.name());
+      return device_.explain(status).with_context(device_.name());
     }
     handles_ = std::move(handles);
     return {};
@@ -129,7 +128,7 @@ class QaicExecObj final : public ExecObj {
   }
 
  private:
-  const ProgramSpec& spec() const noexcept { return activation_->program->qpc->program(); }
+  const ProgramSpec& spec() const noexcept { return activation_->program->io; }
 
   // Also takes back what was bound.
   void resize(size_t set) noexcept {

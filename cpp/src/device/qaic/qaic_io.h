@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "qaickit/qpc.h"
@@ -28,12 +27,17 @@ struct IoPlan {
   std::string io_descriptor;  // serialised, to create exec objects with; empty: the default one
 };
 
-// Reads a serialised aicapi.IoDesc, which comes from the library. `skip_stage` empty: the default
-// set in host buffers; else the set of that name, or the first whose name contains it, in DMA
-// buffers. Errors: kDataLoss (the descriptor and the program do not fit), kInvalidArgument (no such
-// set; lists those there are), kUnsupported (the set has other sizes than the program, or no place
-// in a DMA buffer).
+// What goes in and out of the program with that stage skipped: the io set of that name, or the
+// first whose name contains it; as the QPC says where `skip_stage` is empty. Errors:
+// kInvalidArgument (no such set; lists those there are), kUnsupported (a batch's samples do not lie
+// one after the other in it), kDataLoss.
+Result<ProgramSpec> program_after(const Qpc& qpc, const std::string& skip_stage);
+
+// Places the buffers of `program`, which program_after() has made, by a serialised aicapi.IoDesc
+// that comes from the library: in the driver's DMA buffers where the io set that `skip_stage` means
+// is what these hold, else in host buffers. Errors: kDataLoss (the descriptor and the program do
+// not fit), kInvalidArgument (no such set).
 Result<IoPlan> plan_io(std::span<const std::byte> io_descriptor, const ProgramSpec& program,
-                       std::string_view skip_stage);
+                       const std::string& skip_stage);
 
 }  // namespace qaickit::qaic

@@ -61,6 +61,7 @@ struct ProgramState {
   std::shared_ptr<DeviceState> device;
   std::shared_ptr<const Qpc> qpc;  // the library reads its image, in place
   Settings settings;
+  ProgramSpec io;  // what goes in and out, with skip_stage
   QAicQpcObj* object = nullptr;
 };
 
