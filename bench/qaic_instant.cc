@@ -93,6 +93,9 @@ QStatus qaicCreateExecObj(QAicContext*, QAicExecObj** exec, const QAicExecObjPro
 }
 QStatus qaicReleaseExecObj(QAicExecObj*) { return QS_SUCCESS; }
 QStatus qaicExecObjSetData(QAicExecObj*, uint32_t, const QBuffer*) { return QS_SUCCESS; }
+QStatus qaicExecObjSetDataExt(QAicExecObj*, uint32_t, const QBuffer*, const QBufferDimensions*) {
+  return QS_SUCCESS;
+}
 QStatus qaicExecObjGetIoBuffers(const QAicExecObj*, uint32_t*, QBuffer**) { return QS_UNSUPPORTED; }
 QStatus qaicExecObjWaitForCompletion(QAicExecObj*, uint32_t) { return QS_SUCCESS; }
 QStatus qaicCreateEvent(QAicContext*, QAicEvent** event, QAicEventType) {

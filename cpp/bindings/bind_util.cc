@@ -89,6 +89,14 @@ py::dict to_dict(const QaicPerformance& from) {
   return dict;
 }
 
+py::dict to_dict(const QaicTelemetry& from) {
+  py::dict dict;
+  dict["soc_celsius"] = from.soc_celsius;
+  dict["board_watts"] = from.board_watts;
+  dict["tdp_cap_watts"] = from.tdp_cap_watts;
+  return dict;
+}
+
 py::dict device(int32_t id) {
   const auto found = [&] {
     const py::gil_scoped_release released;
@@ -118,7 +126,17 @@ py::dict device(int32_t id) {
   dict["networks_active"] = from.networks_active;
   dict["resources"] = to_dict(from.resources);
   dict["performance"] = to_dict(from.performance);
+  dict["board_serial"] = from.board_serial;
+  dict["telemetry"] = from.telemetry ? py::object(to_dict(*from.telemetry)) : py::none();
   return dict;
+}
+
+void reset_device(int32_t id) {
+  const Status status = [&] {
+    const py::gil_scoped_release released;
+    return qaic_reset_device(id);
+  }();
+  raise_if_error(status);
 }
 
 }  // namespace
@@ -127,6 +145,7 @@ void bind_util(py::module_& m) {
   m.def("qaic_library", &library);
   m.def("qaic_device_ids", &device_ids);
   m.def("qaic_device", &device, py::arg("id"));
+  m.def("qaic_reset_device", &reset_device, py::arg("id"));
 }
 
 }  // namespace qaickit::py_

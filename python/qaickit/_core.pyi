@@ -141,6 +141,11 @@ class QaicPerformanceDict(TypedDict):
     peak_compute: float
     dram_bw: float
 
+class QaicTelemetryDict(TypedDict):
+    soc_celsius: int
+    board_watts: int
+    tdp_cap_watts: int
+
 class QaicDeviceDict(TypedDict):
     id: int
     status: int  # 0 initializing, 1 ready, 2 error, 3 unknown
@@ -163,10 +168,13 @@ class QaicDeviceDict(TypedDict):
     networks_active: int
     resources: QaicResourcesDict
     performance: QaicPerformanceDict
+    board_serial: str | None  # simulated cards only, and so is telemetry
+    telemetry: QaicTelemetryDict | None
 
 def qaic_library() -> QaicLibraryDict: ...
 def qaic_device_ids() -> list[int]: ...
 def qaic_device(id: int) -> QaicDeviceDict: ...
+def qaic_reset_device(id: int) -> None: ...
 def backends() -> list[BackendDict]: ...
 def workload_kinds() -> list[str]: ...
 def loadgen_version() -> str: ...

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from qaickit._table import print_rows
+from qaickit.errors import NotFoundError
+from qaickit.util import sim_path
 
 if TYPE_CHECKING:
     from qaickit._core import BackendDict
@@ -61,11 +63,16 @@ class Backend:
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found: versions by name, and the backends (none where the core does not load)."""
+    """What was found: versions by name, and the backends (none where the core does not load).
+
+    Attributes:
+        simulator: how to have simulated cards; empty where the core does not load.
+    """
 
     versions: Mapping[str, str]
     backends: tuple[Backend, ...]
     core_error: str = ""
+    simulator: str = ""
 
     @property
     def is_usable(self) -> bool:
@@ -82,7 +89,14 @@ def examine() -> Examination:
         error = f"the compiled module qaickit._core cannot be loaded: {problem}"
         return Examination(versions, (), error)
     versions["LoadGen (native)"] = _core.loadgen_version()
-    return Examination(versions, _backends(_core.backends()))
+    return Examination(versions, _backends(_core.backends()), simulator=_simulator())
+
+
+def _simulator() -> str:
+    try:
+        return f"QAIC_LIB={sim_path()}"
+    except NotFoundError as error:
+        return str(error)
 
 
 def _backends(listed: Iterable[BackendDict]) -> tuple[Backend, ...]:
@@ -131,6 +145,8 @@ def _rows(found: Examination) -> Iterable[tuple[str, str]]:
         yield "qaickit._core", found.core_error
     for backend in found.backends:
         yield from _backend_rows(backend)
+    if found.simulator:
+        yield "simulated cards", f"not used unless named: {found.simulator}"
 
 
 def _as_json(found: Examination) -> str:
@@ -138,6 +154,7 @@ def _as_json(found: Examination) -> str:
         "usable": found.is_usable,
         "versions": dict(found.versions),
         "core_error": found.core_error,
+        "simulator": found.simulator,
         "backends": [
             asdict(backend) | {"usable": backend.is_usable, "details": dict(backend.details)}
             for backend in found.backends

@@ -1,13 +1,18 @@
-"""What the vendor's library says about the cards, in the words of the vendor's `qaic-util -q`.
+"""What the vendor's library says about the cards, in the words of the vendor's `qaic-util`.
 
     qaic-util -q                              # all cards; also: python -m qaickit.util -q
     qaic-util -q -d 0 -d 2 -j cards.json      # some, as JSON into a file
+    qaic-util -q -f "Board serial==SIMBOARD1" # those with such a line
+    qaic-util -a                              # sums over the cards
+    qaic-util -t 1                            # a table, anew each second
+    qaic-util -s -p 0000:01:00.0              # resets one (-s alone: all); simulated cards only
     export QAIC_LIB=$(python -m qaickit.util --sim-path)    # simulated cards from here on
 
-Public scripts parse these lines, so they are the vendor's, with two exceptions: temperature and
-power are left out and `Board serial` is the chip's, because no public function of the library
-tells them. Exit codes: 0 (also when there is no card), 255 for a device that does not exist, 1
-when the library is missing.
+Public scripts parse these lines, so they are the vendor's. Where no public function of the library
+tells what is asked for, a real card's line is left out (temperature, power, capabilities) or has
+the next best (`Board serial` the chip's serial). Exit codes are those of the vendor's open tool: 0,
+also when there is no card; 255 for a device that does not exist, and after -h. Beyond these: 1
+when the library is missing, a device cannot be queried or reset, or a filter cannot be read.
 """
 
 from __future__ import annotations
@@ -34,6 +39,8 @@ SKU_NAMES = (
     "PCIe 080", "PCIe Ultra 080",
 )  # fmt: skip
 NO_SUCH_DEVICE = 255
+AFTER_HELP = 255
+FAILURE = 1
 _SIM_LIBRARY = "libqaicsim.so"
 
 
@@ -56,7 +63,7 @@ def device_lines(device: QaicDeviceDict) -> list[str]:
     lines = [f"QID {device['id']}"]
     lines += [f"\t{key}:{value}" for key, value in _general(device)]
     if device["status"] == READY:
-        for part in (_versions, _resources, _clocks):
+        for part in (_versions, _resources, _clocks, _board):
             lines += [f"\t{key}:{value}" for key, value in part(device)]
     return lines
 
@@ -64,10 +71,7 @@ def device_lines(device: QaicDeviceDict) -> list[str]:
 def _general(device: QaicDeviceDict) -> Iterator[tuple[str, object]]:
     pci = device["pci"]
     yield "Status", STATUS_NAMES[device["status"]]
-    yield (
-        "PCI Address",
-        f"{pci['domain']:04x}:{pci['bus']:02x}:{pci['device']:02x}.{pci['function']:x}",
-    )
+    yield "PCI Address", _pci_address(device)
     yield "PCI Info", f"{pci['class_name']} {pci['vendor_name']} {pci['device_name']}"
     yield "Max Link Speed", pci["max_link_speed"]
     yield "Max Link Width", f"x{pci['max_link_width']}"
@@ -132,7 +136,15 @@ def _clocks(device: QaicDeviceDict) -> Iterator[tuple[str, object]]:
     yield "PVS Image Version", device["pvs_image_version"]
     yield "NSP Defective PG Mask", f" {device['nsp_defect_mask']:#x}"
     yield "Sku Type", _sku(device)
-    yield "Board serial", device["serial"]
+
+
+def _board(device: QaicDeviceDict) -> Iterator[tuple[str, object]]:
+    yield "Board serial", device["board_serial"] or device["serial"]
+    telemetry = device["telemetry"]
+    if telemetry is not None:
+        yield "SoC temperature(degree C)", f"{telemetry['soc_celsius']:.2f}"
+        yield "Board power(Watts)", f"{telemetry['board_watts']:.2f}"
+        yield "TDP Cap(Watts)", f"{telemetry['tdp_cap_watts']:.2f}"
 
 
 def _dotted(numbers: Sequence[int]) -> str:
@@ -161,10 +173,41 @@ def _as_json(devices: Sequence[QaicDeviceDict]) -> str:
     return json.dumps({"device_info": infos}, indent=2)
 
 
-def _query(ids: Sequence[int]) -> list[QaicDeviceDict]:
+def _query(ids: Sequence[int]) -> tuple[list[QaicDeviceDict], int]:
+    """The devices that can be queried, and the exit code."""
     from qaickit import _core
 
-    return [_core.qaic_device(id) for id in ids]
+    devices, code = [], 0
+    for id in ids:
+        try:
+            devices.append(_core.qaic_device(id))
+        except QaicKitError as error:
+            print(f"Failed to query Device ID: {id}\n{error}", file=sys.stderr)
+            code = FAILURE
+    return devices, code
+
+
+def _filter(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("==")
+    if not equals or not key.strip():
+        raise argparse.ArgumentTypeError(f'expected "KEY==VALUE", got "{text}"')
+    return key.strip(), value.strip()
+
+
+def _matches(device: QaicDeviceDict, wanted: tuple[str, str] | None) -> bool:
+    """Whether one of the device's lines is the wanted one."""
+    if wanted is None:
+        return True
+    for line in device_lines(device):
+        key, _, value = line.partition(":")
+        if (key.strip(), value.strip()) == wanted:
+            return True
+    return False
+
+
+def _pci_address(device: QaicDeviceDict) -> str:
+    pci = device["pci"]
+    return f"{pci['domain']:04x}:{pci['bus']:02x}:{pci['device']:02x}.{pci['function']:x}"
 
 
 def _print_lines(devices: Sequence[QaicDeviceDict]) -> None:
@@ -183,29 +226,74 @@ def _print_table(devices: Sequence[QaicDeviceDict]) -> None:
         )
 
 
+def _print_sums(devices: Sequence[QaicDeviceDict]) -> None:
+    """What all devices together have, in the words of the single ones."""
+    ready = [device for device in devices if device["status"] == READY]
+    resources = [device["resources"] for device in ready]
+    print(f"Devices:{len(devices)}")
+    print(f"\tReady:{len(ready)}")
+    print(f"\tNsp Total:{sum(r['nsp_total'] for r in resources)}")
+    print(f"\tNsp Free:{sum(r['nsp_free'] for r in resources)}")
+    print(f"\tDram Total:{sum(r['dram_total_kib'] for r in resources)} KB")
+    print(f"\tDram Free:{sum(r['dram_free_kib'] for r in resources)} KB")
+    print(f"\tNetworks Loaded:{sum(device['networks_loaded'] for device in ready)}")
+    print(f"\tNetworks Active:{sum(device['networks_active'] for device in ready)}")
+
+
+def _print_version() -> None:
+    from qaickit import _core
+
+    library = _core.qaic_library()
+    version = f"{library['major']}.{library['minor']} {library['patch']} {library['variant']}"
+    print(f"Library Version:{version.strip()}")
+    print(f"Library Path:{library['path']}")
+
+
+def _reset(devices: Sequence[QaicDeviceDict], address: str | None) -> int:
+    from qaickit import _core
+
+    chosen = [d for d in devices if address is None or _pci_address(d) == address.lower()]
+    if not chosen:
+        there = ", ".join(_pci_address(device) for device in devices)
+        print(f"no device at PCI address {address}; there is {there or 'none'}", file=sys.stderr)
+        return NO_SUCH_DEVICE
+    for device in chosen:
+        _core.qaic_reset_device(device["id"])
+        print(f"QID {device['id']} reset")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="qaic-util", description="Show the Cloud AI 100 cards of this machine.",
-        allow_abbrev=False,
+        allow_abbrev=False, add_help=False,
     )  # fmt: skip
-    parser.add_argument("-q", "--query", action="store_true", help="show the cards (the default)")
-    parser.add_argument(
-        "-d", "--aic-device-id", type=int, action="append", metavar="ID",
-        help="only this device; can be given again",
-    )  # fmt: skip
-    parser.add_argument(
-        "-t", "--table", type=float, metavar="SECONDS", help="a table, anew each time"
-    )
-    parser.add_argument("-j", "--json", type=Path, metavar="FILE", help="write JSON in place of it")
-    parser.add_argument(
-        "--sim-path", action="store_true", help="print the path of the simulator, for QAIC_LIB"
-    )
+    add = parser.add_argument
+    add("-h", "--help", action="store_true", help="show this")
+    add("-q", "--query", action="store_true", help="show the cards (the default)")
+    add("-d", "--aic-device-id", type=int, action="append", metavar="ID",
+        help="only this device; can be given again")  # fmt: skip
+    add("-f", "--filter", type=_filter, metavar="KEY==VALUE",
+        help='only devices that have this line, for instance "Board serial==..."')  # fmt: skip
+    add("-a", "--aggregate", action="store_true", help="show sums over the devices")
+    add("-t", "--table", type=float, metavar="SECONDS", help="a table, anew each time; 0: once")
+    add("-j", "--json", type=Path, metavar="FILE", help="write JSON in place of it")
+    add("-s", "--soc-reset", action="store_true", help="reset the devices (simulated ones only)")
+    add("-p", "--pci", metavar="ADDRESS", help="with -s: only the device at this PCI address")
+    add("-V", "--version", action="store_true", help="show the version of the vendor's library")
+    add("--sim-path", action="store_true", help="print the path of the simulator, for QAIC_LIB")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print what was asked for and return the exit code."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.help:
+        parser.print_help()
+        return AFTER_HELP
+    if args.pci is not None and not args.soc_reset:
+        parser.error("-p goes with -s")
     try:
         if args.sim_path:
             print(sim_path())
@@ -213,7 +301,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(args)
     except QaicKitError as error:
         print(f"qaic-util: {error}", file=sys.stderr)
-        return 1
+        return FAILURE
     except KeyboardInterrupt:
         return 0
 
@@ -223,23 +311,37 @@ def _run(args: argparse.Namespace) -> int:
 
     if _core.qaic_library()["simulated"]:
         print("These devices are simulated.", file=sys.stderr)
+    if args.version:
+        _print_version()
+        return 0
     known = _core.qaic_device_ids()
     ids = known if args.aic_device_id is None else args.aic_device_id
     for id in ids:
         if id not in known:
             print(f"Device {id} invalid", file=sys.stderr)
             return NO_SUCH_DEVICE
+
+    def query() -> tuple[list[QaicDeviceDict], int]:
+        devices, code = _query(ids)
+        return [device for device in devices if _matches(device, args.filter)], code
+
+    devices, code = query()
+    if args.soc_reset:
+        return _reset(devices, args.pci) or code
     if args.json is not None:
-        args.json.write_text(_as_json(_query(ids)) + "\n", encoding="utf-8")
-        return 0
+        args.json.write_text(_as_json(devices) + "\n", encoding="utf-8")
+        return code
     show: Callable[[Sequence[QaicDeviceDict]], None] = _print_lines
     if args.table is not None:
         show = _print_table
-    show(_query(ids))
+    elif args.aggregate:
+        show = _print_sums
+    show(devices)
     while args.table:
         time.sleep(args.table)
-        show(_query(ids))
-    return 0
+        devices, code = query()
+        show(devices)
+    return code
 
 
 if __name__ == "__main__":

@@ -90,6 +90,57 @@ def test_json(tmp_path: Path) -> None:
     assert infos[0]["sku_type"] in util.SKU_NAMES
 
 
+def test_a_filter_keeps_the_devices_with_such_a_line() -> None:
+    done = qaic_util("-q", "-f", "Board serial==SIMBOARD2")
+    assert re.findall(r"^QID (\d+)$", done.stdout, flags=re.MULTILINE) == ["2"]
+    assert qaic_util("-f", "Nsp Total==14").stdout.startswith("QID 1\n")
+    assert qaic_util("-f", "Nsp Total==1").stdout == ""
+    done = qaic_util("-f", "Nsp Total=14")
+    assert done.returncode == 2
+    assert "KEY==VALUE" in done.stderr
+
+
+def test_sensors_of_simulated_cards() -> None:
+    record = qaic_util("-d", "1").stdout
+    for key in ("SoC temperature(degree C)", "Board power(Watts)", "TDP Cap(Watts)"):
+        assert re.search(rf"^\t{re.escape(key)}:\d+\.\d\d$", record, flags=re.MULTILINE), key
+    assert record.index("Sku Type:") < record.index("Board serial:") < record.index("SoC temp")
+
+
+def test_sums_over_the_devices() -> None:
+    lines = qaic_util("-a").stdout.splitlines()
+    assert lines[:4] == ["Devices:3", "\tReady:3", "\tNsp Total:46", "\tNsp Free:46"]
+
+
+def test_a_table() -> None:
+    lines = qaic_util("-t", "0").stdout.splitlines()
+    assert lines[0].split()[:3] == ["QID", "Status", "NSP"]
+    assert [line.split()[0] for line in lines[1:]] == ["0", "1", "2"]
+
+
+def test_the_librarys_version() -> None:
+    done = qaic_util("-V")
+    assert done.returncode == 0
+    assert re.match(r"Library Version:10\.0 qaicsim-1 simulated\n", done.stdout)
+    assert str(util.sim_path()) in done.stdout
+
+
+def test_a_reset() -> None:
+    assert qaic_util("-s").stdout == "QID 0 reset\nQID 1 reset\nQID 2 reset\n"
+    done = qaic_util("-s", "-p", "0000:01:00.0")
+    assert (done.returncode, done.stdout) == (0, "QID 1 reset\n")
+    done = qaic_util("-s", "-p", "0000:77:00.0")
+    assert done.returncode == 255
+    assert "0000:02:00.0" in done.stderr
+    assert qaic_util("-p", "0000:01:00.0").returncode == 2
+
+
+def test_help_ends_as_the_vendors_tool_does() -> None:
+    done = qaic_util("-h")
+    assert done.returncode == 255
+    assert "--aic-device-id" in done.stdout
+
+
 def test_no_library_says_what_was_tried_and_what_to_do() -> None:
     done = qaic_util("-q", variables={"QAIC_LIB": "/nonexistent/libQAic.so"})
     assert done.returncode == 1
@@ -107,6 +158,13 @@ def test_doctor_tells_library_and_devices() -> None:
     assert qaic["details"]["library"] == str(util.sim_path())
     assert "simulated" in qaic["details"]["version"]
     assert qaic["details"]["device 1"].startswith("Ready, 14 of 14 NSPs free")
+
+
+def test_doctor_tells_where_the_simulator_is() -> None:
+    done = python("-m", "qaickit.doctor", variables={"QAIC_LIB": "/nonexistent/libQAic.so"})
+    assert done.returncode == 0, done.stderr
+    assert f"QAIC_LIB={util.sim_path()}" in done.stdout
+    assert "/nonexistent/libQAic.so" in done.stdout
 
 
 RUN = """
@@ -167,3 +225,22 @@ def test_a_session_can_skip_a_stage(linear_onnx: Path) -> None:
     done = python("-c", SKIP, str(linear_onnx))
     assert done.returncode == 0, done.stderr
     assert done.stdout == "(1, 16) float32 (1, 4)\n"
+
+
+def test_a_run_that_loses_a_card_says_so(tmp_path: Path) -> None:
+    done = python(
+        "-m", "qaickit.loadgen", "--scenario", "Offline", "--backend", "qaic", "--device-id",
+        "0,1,2", "--activations", "2", "--max-batchsize", "1", "--count", "600",
+        "--output-dir", str(tmp_path / "logs"), "--json", str(tmp_path / "result.json"),
+        variables={
+            "QAICKIT_SIM_LATENCY_US": "500", "QAICKIT_SIM_COMPUTE": "0",
+            "QAICKIT_SIM_FAULTS": "die_after=20,device=1",
+        },
+    )  # fmt: skip
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert not result["good"]
+    assert result["stats"]["lost_activations"] == 2
+    assert result["stats"]["samples_ok"] > 400
+    assert result["stats"]["samples_ok"] + result["stats"]["samples_failed"] == 600
+    assert "qaic:1" in result["failure"]
+    assert "2 of 6 activations" in done.stdout

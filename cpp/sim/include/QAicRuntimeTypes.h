@@ -168,11 +168,13 @@ enum {
   QAIC_PROGRAM_PROPERTIES_SELECT_MASK_DEFAULT = 0,
   QAIC_PROGRAM_PROPERTIES_USE_APP_BUFFER = 0x08
 };
+/* How often a run that the device has no room for is tried again, and how long each try waits. */
 #define QAIC_PROGRAM_PROPERTIES_SUBMIT_NUM_RETRIES_DEFAULT 5
 #define QAIC_PROGRAM_PROPERTIES_SUBMIT_TIMEOUT_MS_DEFAULT 0 /* 0: the driver's own, 5000 ms */
 
 /* Fill it with qaicProgramPropertiesInitDefault. The closed header also has devMapping and
- * dataPathTimeoutMs; here they follow the open part [?]. */
+ * dataPathTimeoutMs; here they follow the open part [?]. The latter bounds a run from its enqueue
+ * to its end, which is then QS_TIMEDOUT; 0: no bound [?]. */
 typedef struct QAicProgramProperties {
   uint32_t selectMask;
   uint32_t SubmitNumRetries;

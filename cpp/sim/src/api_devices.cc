@@ -85,6 +85,32 @@ QDevInfo describe(Card& card) {
   return info;
 }
 
+QBoardInfo board_of(Card& card) {
+  const QDevInfo info = describe(card);
+  const QHostApiInfoDevData& dev = info.devData;
+  QBoardInfo board{};
+  board.formatVersion = dev.formatVersion;
+  board.fwVersionMajor = dev.fwVersionMajor;
+  copy_text(board.fwQCImageVersionString, dev.fwQCImageVersionString);
+  copy_text(board.fwOEMImageVersionString, dev.fwOEMImageVersionString);
+  copy_text(board.fwImageVariantString, dev.fwImageVariantString);
+  copy_text(board.sblImageString, dev.sblImageString);
+  board.hwVersion = dev.hwVersion;
+  copy_text(board.serial, dev.serial);
+  copy_text(board.boardSerial, cat("SIMBOARD", card.id));
+  return board;
+}
+
+QTelemetryInfo telemetry_of(Card& card) {
+  constexpr uint32_t kIdleCelsius = 35;
+  constexpr uint32_t kIdleWatts = 15;
+  constexpr uint32_t kWattsOfNsp = 3;
+  constexpr uint32_t kTdpWatts = 75;
+  const std::lock_guard lock(card.mutex);
+  return {kIdleCelsius + 2 * card.nsp_used,
+          std::min(kIdleWatts + kWattsOfNsp * card.nsp_used, kTdpWatts), kTdpWatts};
+}
+
 }  // namespace
 
 extern "C" {
@@ -135,6 +161,26 @@ QStatus qaicGetPerformanceInfo(QID device, QPerformanceInfo* info) {
   return guard([&] {
     if (!Machine::get().card(device)) return QS_NODEV;
     *info = performance_of();
+    return QS_SUCCESS;
+  });
+}
+
+QStatus qaicsimGetBoardInfo(QID device, QBoardInfo* info) {
+  if (!info) return QS_INVAL;
+  return guard([&] {
+    Card* const card = Machine::get().card(device);
+    if (!card) return QS_NODEV;
+    *info = board_of(*card);
+    return QS_SUCCESS;
+  });
+}
+
+QStatus qaicsimGetTelemetry(QID device, QTelemetryInfo* info) {
+  if (!info) return QS_INVAL;
+  return guard([&] {
+    Card* const card = Machine::get().card(device);
+    if (!card) return QS_NODEV;
+    *info = telemetry_of(*card);
     return QS_SUCCESS;
   });
 }

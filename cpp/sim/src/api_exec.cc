@@ -6,6 +6,7 @@
 #include "exec_io.h"
 #include "handles.h"
 #include "queues.h"
+#include "shares.h"
 
 namespace {
 
@@ -211,7 +212,7 @@ QStatus qaicWaitforEvent(QAicEvent* event) {
 
 QStatus qaicEnqueueExecObj(QAicQueue* queue, QAicExecObj* execObj, QAicEvent* event) {
   if (!is(queue) || !is(execObj) || (event && !is(event))) return QS_INVAL;
-  if (queue->context != execObj->context || queue->card != execObj->program->card ||
+  if (queue->context != execObj->context || !qaicsim::is_card_of(*execObj->program, queue->card) ||
       (event && event->context != execObj->context)) {
     return QS_INVAL;
   }

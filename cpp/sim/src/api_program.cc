@@ -1,7 +1,9 @@
 // The exported functions for programs and groups of them.
 
 #include <algorithm>
-#include <cstring>
+#include <charconv>
+#include <optional>
+#include <string_view>
 
 #include "base/cat.h"
 #include "engine.h"
@@ -20,24 +22,78 @@ using qaicsim::is;
 using qaicsim::is_live;
 using qaicsim::Machine;
 
-QStatus make_program(QAicContext* context, Card* card, const QAicProgramProperties_t* properties,
-                     const char* name, QAicQpcObj* qpc, std::unique_ptr<QAicProgram>* out) {
-  if (properties && properties->devMapping && std::strchr(properties->devMapping, ':')) {
-    qaicsim::report(context, QAIC_ERROR_PROGRAM_CREATION,
-                    "programs over several devices are not simulated");
-    return QS_UNSUPPORTED;
+constexpr uint32_t kKernelTimeoutMs = 5000;  // where the properties say 0
+
+// "0:1:2"; nothing when it is not of this form.
+std::optional<std::vector<QID>> parse_mapping(std::string_view text) {
+  std::vector<QID> ids;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  for (;;) {
+    QID id = -1;
+    const auto [next, error] = std::from_chars(at, end, id);
+    if (error != std::errc() || id < 0 || std::ranges::find(ids, id) != ids.end()) {
+      return std::nullopt;
+    }
+    ids.push_back(id);
+    if (next == end) return ids;
+    if (*next != ':') return std::nullopt;
+    at = next + 1;
   }
+}
+
+// The other cards of a program over several.
+QStatus map_devices(QAicProgram& program, const char* mapping) {
+  const auto refuse = [&](QStatus status, std::string_view why) {
+    qaicsim::report(program.context, QAIC_ERROR_PROGRAM_CREATION,
+                    cat("devMapping '", mapping, "': ", why));
+    return status;
+  };
+  const auto ids = parse_mapping(mapping);
+  if (!ids) return refuse(QS_INVAL, "expected device ids with colons between them, each once");
+  if (std::ranges::find(*ids, program.card->id) == ids->end()) {
+    return refuse(QS_INVAL, cat("the program's device ", program.card->id, " is not in it"));
+  }
+  if (program.group && ids->size() > 1) {
+    return refuse(QS_UNSUPPORTED, "a group has one device");
+  }
+  for (const QID id : *ids) {
+    if (!has_device(*program.context, id)) {
+      return refuse(QS_NODEV, cat("the context has not got device ", id));
+    }
+    if (id == program.card->id) continue;
+    program.shares.push_back(std::make_unique<qaicsim::Share>(Machine::get().card(id)));
+  }
+  return QS_SUCCESS;
+}
+
+QStatus make_program(QAicContext* context, Card* card, const QAicProgramProperties_t* properties,
+                     const char* name, QAicQpcObj* qpc, QAicProgramGroup* group,
+                     std::unique_ptr<QAicProgram>* out) {
   auto program = std::make_unique<QAicProgram>();
   const qaickit::ProgramSpec& spec = qpc->state->qpc->program();
   program->context = context;
   program->card = card;
+  program->group = group;
   program->qpc = qpc->state;
   program->name = name && *name ? name : spec.name;
   program->cores = std::max(1u, spec.num_cores);
   const auto& config = Machine::get().config();
   program->service_ns = config.latency_ns +
                         config.per_sample_ns * static_cast<uint64_t>(std::max(1, spec.batch_size));
+  QAicProgramProperties_t p;
+  (void)qaicProgramPropertiesInitDefault(&p);
+  if (properties) p = *properties;
+  const uint32_t timeout_ms = p.SubmitRetryTimeoutMs ? p.SubmitRetryTimeoutMs : kKernelTimeoutMs;
+  program->submit_retries = p.SubmitNumRetries;
+  program->submit_timeout_ns = uint64_t{timeout_ms} * 1'000'000;
+  program->run_timeout_ns = uint64_t{p.dataPathTimeoutMs} * 1'000'000;
   program->io_info = qpc->program.ioBufferInfo;
+  if (p.devMapping && *p.devMapping) {
+    if (const QStatus status = map_devices(*program, p.devMapping); status != QS_SUCCESS) {
+      return status;
+    }
+  }
   *out = std::move(program);
   return QS_SUCCESS;
 }
@@ -86,7 +142,7 @@ QStatus qaicCreateProgram(QAicContext* context, QAicProgram** program,
     if (!has_device(*context, device)) return QS_NODEV;
     std::unique_ptr<QAicProgram> object;
     const QStatus status =
-        make_program(context, Machine::get().card(device), properties, name, qpc, &object);
+        make_program(context, Machine::get().card(device), properties, name, qpc, nullptr, &object);
     if (status != QS_SUCCESS) return status;
     context->children.fetch_add(1, std::memory_order_relaxed);
     return hand_out(std::move(object), program);
@@ -177,9 +233,8 @@ QStatus qaicProgramGroupAddProgram(QAicProgramGroup* group, QAicQpcObj* qpc, QAi
     if (group->epoch != 0) return QS_BUSY;
     std::unique_ptr<QAicProgram> object;
     const QStatus status =
-        make_program(group->context, group->card, properties, nullptr, qpc, &object);
+        make_program(group->context, group->card, properties, nullptr, qpc, group, &object);
     if (status != QS_SUCCESS) return status;
-    object->group = group;
     group->programs.push_back(object.get());
     group->context->children.fetch_add(1, std::memory_order_relaxed);
     return hand_out(std::move(object), program);

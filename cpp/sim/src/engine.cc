@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "device/cpu/cpu_backend.h"
 #include "queue/spin.h"
+#include "shares.h"
 
 namespace qaicsim {
 namespace {
@@ -169,10 +170,19 @@ bool has_work(const QAicQueue& queue) noexcept {
   return !queue.ring.empty() || queue.has_returned.load(std::memory_order_acquire);
 }
 
+// The device, or one of them, was reset since the enqueue.
+bool is_lost(const QAicExecObj& exec) noexcept {
+  const QAicProgram& program = *exec.program;
+  if (exec.epoch != program.card->epoch.load(std::memory_order_acquire)) return true;
+  return !program.shares.empty() &&
+         (!shares_active(program) ||
+          exec.share_changes != program.share_changes.load(std::memory_order_acquire));
+}
+
 // False: the run completes after all, since its device or queue is going.
 bool hold_back(Card& card, QAicExecObj* exec) {
   const std::lock_guard lock(card.mutex);
-  if (exec->epoch != card.epoch.load(std::memory_order_relaxed)) return false;
+  if (is_lost(*exec)) return false;
   if (exec->queue->closing.load(std::memory_order_relaxed)) return false;
   card.lost.push_back(exec);
   card.lost_count.fetch_add(1, std::memory_order_relaxed);
@@ -272,11 +282,43 @@ void complete(QAicExecObj& exec, QStatus status) noexcept {
   exec.users.fetch_sub(1, std::memory_order_release);
 }
 
+// Ends early where the device is lost.
+void wait_until(const QAicExecObj& exec, uint64_t ns) noexcept {
+  if (ns == 0) return;
+  for (uint64_t now = now_ns(); now < ns && !is_lost(exec); now = now_ns()) {
+    sleep_until(std::min(ns, now + kSliceNs));
+  }
+}
+
+// Hands the run to the device, which may have no room for it; false when all tries have failed.
+bool submit(const QAicExecObj& exec) noexcept {
+  const QAicProgram& program = *exec.program;
+  Card& card = *program.card;
+  const FaultPlan* plan = Machine::get().plan(card);
+  if (!plan || plan->submit == 0) return true;
+  for (uint64_t i = 0; i <= program.submit_retries; ++i) {
+    const uint64_t n = card.submits.fetch_add(1, std::memory_order_relaxed);
+    if (!plan->draw(card.id, plan->submit, n) || is_lost(exec)) return true;
+    const uint64_t end = now_ns() + program.submit_timeout_ns;
+    for (uint64_t now = now_ns(); now < end && !is_lost(exec); now = now_ns()) {
+      // Whoever releases the queue waits for this thread.
+      if (exec.queue->closing.load(std::memory_order_relaxed)) return false;
+      sleep_until(std::min(end, now + kSliceNs));
+    }
+  }
+  return is_lost(exec);  // which is then what it ends with
+}
+
 void run(QAicExecObj& exec) noexcept {
   Card& card = *exec.program->card;
   QStatus status = QS_SUCCESS;
   const char* why = nullptr;
   std::string detail;
+  if (exec.fault != Fault::kFlushed && !submit(exec)) {
+    exec.fault = Fault::kNone;
+    status = QS_TIMEDOUT;
+    why = "the device had no room for the run in any of the tries (injected)";
+  }
   switch (exec.fault) {
     case Fault::kLost:
       if (hold_back(card, &exec)) return;
@@ -291,28 +333,26 @@ void run(QAicExecObj& exec) noexcept {
       break;
     case Fault::kReset:
     case Fault::kDie:
-      if (exec.epoch == card.epoch.load(std::memory_order_acquire)) {
-        fail_card(card, exec.fault == Fault::kDie, "injected");
-      }
+      if (!is_lost(exec)) fail_card(*exec.fault_card, exec.fault == Fault::kDie, "injected");
       break;
     case Fault::kNone:
     case Fault::kRefuse: break;
   }
-  const auto is_lost = [&] { return exec.epoch != card.epoch.load(std::memory_order_acquire); };
-  if (status == QS_SUCCESS && !is_lost()) {
+  if (status == QS_SUCCESS && !is_lost(exec)) {
     why = compute(exec, &detail);
     if (why) status = QS_ERROR;
   }
-  if (exec.finish_ns != 0) {
-    for (uint64_t now = now_ns(); now < exec.finish_ns && !is_lost(); now = now_ns()) {
-      sleep_until(std::min(exec.finish_ns, now + kSliceNs));
-    }
+  wait_until(exec, exec.limit_ns ? std::min(exec.finish_ns, exec.limit_ns) : exec.finish_ns);
+  if (status == QS_SUCCESS && exec.limit_ns && std::max(now_ns(), exec.finish_ns) > exec.limit_ns) {
+    status = QS_TIMEDOUT;
+    why = "the run took longer than dataPathTimeoutMs";
   }
-  if (is_lost()) {
+  if (is_lost(exec)) {
     status = QS_DEV_ERROR;
-    why = card.status.load(std::memory_order_relaxed) == QDS_READY
-              ? "the device was reset during the run"
-              : "the device failed during the run";
+    why = card.status.load(std::memory_order_relaxed) != QDS_READY
+              ? "the device failed during the run"
+          : !shares_active(*exec.program) ? "a device of the mapping was lost during the run"
+                                          : "the device was reset during the run";
   }
   if (why) {
     report(exec.context, QAIC_ERROR_EXECOBJ_RUNTIME,
@@ -457,15 +497,19 @@ void fail_card(Card& card, bool dies, std::string_view why) {
     card.status.store(QDS_ERROR, std::memory_order_relaxed);
     forget_all(card);
   }
+  flush_partners(card);
   log(nullptr, QL_ERROR,
       cat("simulated device ", card.id, dies ? " died (" : " was reset (", why, ")"));
 }
 
 void reset_card(Card& card) {
-  const std::lock_guard lock(card.mutex);
-  card.dead = false;
-  card.status.store(QDS_READY, std::memory_order_relaxed);
-  forget_all(card);
+  {
+    const std::lock_guard lock(card.mutex);
+    card.dead = false;
+    card.status.store(QDS_READY, std::memory_order_relaxed);
+    forget_all(card);
+  }
+  flush_partners(card);
 }
 
 bool revive_card(Card& card) {
@@ -523,21 +567,27 @@ QStatus load(QAicProgram& program) {
 QStatus unload(QAicProgram& program) {
   Card& card = *program.card;
   const std::lock_guard host_lock(program.host_mutex);
-  const std::lock_guard lock(card.mutex);
-  const uint32_t epoch = card.epoch.load(std::memory_order_relaxed);
-  if (program.active_epoch.load(std::memory_order_relaxed) == epoch) return QS_BUSY;
-  const uint32_t loaded = program.loaded_epoch.exchange(0, std::memory_order_relaxed);
-  if (loaded == epoch) {
-    --card.loaded;
-    card.loaded_bytes -= program.qpc->qpc->file_bytes();
+  uint32_t loaded = 0;
+  {
+    const std::lock_guard lock(card.mutex);
+    const uint32_t epoch = card.epoch.load(std::memory_order_relaxed);
+    if (program.active_epoch.load(std::memory_order_relaxed) == epoch) return QS_BUSY;
+    loaded = program.loaded_epoch.exchange(0, std::memory_order_relaxed);
+    if (loaded == epoch) {
+      --card.loaded;
+      card.loaded_bytes -= program.qpc->qpc->file_bytes();
+    }
+    program.active_epoch.store(0, std::memory_order_seq_cst);
   }
-  program.active_epoch.store(0, std::memory_order_seq_cst);
   program.host.reset();
+  // Its own after a reset of the first card, too. Never two cards' mutexes at once.
+  deactivate_shares(program);
+  unload_shares(program);
   return loaded == 0 ? QS_INVAL : QS_SUCCESS;
 }
 
-QStatus activate(QAicProgram& program) {
-  if (const QStatus status = load(program); status != QS_SUCCESS) return status;
+// On the first of its cards.
+static QStatus activate_first(QAicProgram& program) {
   Card& card = *program.card;
   const FaultPlan* plan = Machine::get().plan(card);
   const std::string who = cat("simulated device ", card.id, ": program '", program.name, "'");
@@ -568,25 +618,37 @@ QStatus activate(QAicProgram& program) {
   return status;
 }
 
+QStatus activate(QAicProgram& program) {
+  if (const QStatus status = load(program); status != QS_SUCCESS) return status;
+  if (const QStatus status = activate_shares(program); status != QS_SUCCESS) return status;
+  const QStatus status = activate_first(program);
+  if (status != QS_SUCCESS) deactivate_shares(program);
+  return status;
+}
+
 QStatus deactivate(QAicProgram& program) {
   Card& card = *program.card;
   const uint32_t active = program.active_epoch.exchange(0, std::memory_order_seq_cst);
   if (active == 0) return QS_INVAL;
-  if (flush_lost(card, &program, nullptr) > 0 && !on_thread_of(nullptr)) {
+  const auto of_program = [&](const QAicExecObj& exec) { return exec.program == &program; };
+  if (flush_lost(card, of_program) > 0 && !on_thread_of(nullptr)) {
     const uint64_t end = now_ns() + 2'000'000'000;
     while (program.in_flight.load(std::memory_order_seq_cst) > 0 && now_ns() < end) {
       sleep_until(now_ns() + 50'000);
     }
   }
-  const std::lock_guard lock(card.mutex);
-  if (program.in_flight.load(std::memory_order_seq_cst) > 0) {
-    program.active_epoch.store(active, std::memory_order_seq_cst);
-    return QS_BUSY;
+  {
+    const std::lock_guard lock(card.mutex);
+    if (program.in_flight.load(std::memory_order_seq_cst) > 0) {
+      program.active_epoch.store(active, std::memory_order_seq_cst);
+      return QS_BUSY;
+    }
+    if (active == card.epoch.load(std::memory_order_relaxed)) {
+      if (!program.group) card.nsp_used -= program.cores;
+      --card.active;
+    }
   }
-  if (active == card.epoch.load(std::memory_order_relaxed)) {
-    if (!program.group) card.nsp_used -= program.cores;
-    --card.active;
-  }
+  deactivate_shares(program);
   return QS_SUCCESS;
 }
 
@@ -675,11 +737,21 @@ QStatus enqueue(QAicQueue& queue, QAicExecObj& exec, QAicEvent* event) noexcept 
     program.in_flight.fetch_sub(1, std::memory_order_seq_cst);
     return refuse(exec, before, status);
   };
-  const FaultPlan* plan = Machine::get().plan(card);
+  if (!program.shares.empty()) {
+    exec.share_changes = program.share_changes.load(std::memory_order_acquire);
+    if (!shares_active(program)) return leave(QS_DEV_ERROR);
+  }
   exec.fault = Fault::kNone;
+  exec.fault_card = &card;
+  const FaultPlan* plan = Machine::get().plan(card);
+  for (size_t i = 0; !plan && i < program.shares.size(); ++i) {
+    exec.fault_card = program.shares[i]->card;
+    plan = Machine::get().plan(*exec.fault_card);
+  }
   if (plan) {
-    const uint64_t n = card.draws.fetch_add(1, std::memory_order_relaxed) + 1;
-    exec.fault = plan->draw(card.id, n);
+    Card& faulty = *exec.fault_card;
+    const uint64_t n = faulty.draws.fetch_add(1, std::memory_order_relaxed) + 1;
+    exec.fault = plan->draw(faulty.id, n);
     if (exec.fault == Fault::kRefuse) {
       card.refused.fetch_add(1, std::memory_order_relaxed);
       return leave(QS_AGAIN);
@@ -695,6 +767,7 @@ QStatus enqueue(QAicQueue& queue, QAicExecObj& exec, QAicEvent* event) noexcept 
   exec.epoch = epoch;
   const uint64_t place = card.enqueued.fetch_add(1, std::memory_order_relaxed);
   exec.finish_ns = finish_time(program, plan, place);
+  exec.limit_ns = program.run_timeout_ns ? now_ns() + program.run_timeout_ns : 0;
   if (!push(queue, &exec)) {
     card.enqueued.fetch_sub(1, std::memory_order_relaxed);
     if (event) {
@@ -721,7 +794,10 @@ void stop_threads(QAicQueue& queue) {
     const std::lock_guard lock(queue.card->mutex);
     queue.closing.store(true, std::memory_order_seq_cst);
   }
-  flush_lost(*queue.card, nullptr, &queue);
+  // Of programs over several cards, on any.
+  for (const QID id : Machine::get().ids()) {
+    flush_lost(*Machine::get().card(id), [&](const QAicExecObj& e) { return e.queue == &queue; });
+  }
   // Bounded: an enqueue tries no longer than push() does.
   while (queue.entering.load(std::memory_order_seq_cst) > 0) sleep_until(now_ns() + 20'000);
   // release: pairs with the acquire load in idle().
@@ -731,10 +807,10 @@ void stop_threads(QAicQueue& queue) {
   queue.threads.clear();
 }
 
-size_t flush_lost(Card& card, const QAicProgram* program, const QAicQueue* queue) {
+size_t flush_lost(Card& card, const std::function<bool(const QAicExecObj&)>& which) {
   const std::lock_guard lock(card.mutex);
   return std::erase_if(card.lost, [&](QAicExecObj* exec) {
-    if (program ? exec->program != program : exec->queue != queue) return false;
+    if (!which(*exec)) return false;
     give_back(exec);
     return true;
   });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string_view>
 
 #include "objects.h"
@@ -59,8 +60,8 @@ QStatus enqueue(QAicQueue& queue, QAicExecObj& exec, QAicEvent* event) noexcept;
 void start_threads(QAicQueue& queue, uint32_t count);
 // Completes what the card lost of this queue, works the rest off and ends the threads.
 void stop_threads(QAicQueue& queue);
-// Gives lost runs back, as failed, to their queues: of one program, or all of a queue.
-size_t flush_lost(Card& card, const QAicProgram* program, const QAicQueue* queue);
+// Gives lost runs of the card back, as failed, to their queues; returns how many.
+size_t flush_lost(Card& card, const std::function<bool(const QAicExecObj&)>& which);
 
 // True on a thread of that queue (null: of any).
 bool on_thread_of(const QAicQueue* queue) noexcept;

@@ -83,6 +83,9 @@ QStatus pick_set(QAicExecObj& exec, const QData* io_descriptor) {
     exec.set = *set;
   }
   if (exec.zero_copy) {
+    if (!exec.program->shares.empty()) {
+      return refuse_set(exec, exec.set.name(), "a program over several devices has no DMA buffers");
+    }
     const aicapi::IoSet* dma_set = find_set(own, "dma");
     if (!dma_set || own.dma_buf_size() == 0) {
       return refuse_set(exec, exec.set.name(), "the program has no DMA buffers for zero copy");

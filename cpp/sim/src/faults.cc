@@ -16,6 +16,7 @@ bool read_member(std::string_view name, std::string_view text, FaultPlan* plan) 
   if (name == "seed") return read(text, uint64_t{0}, UINT64_MAX, &plan->seed);
   if (name == "device") return read(text, 0, 63, &plan->device);
   if (name == "enqueue") return rate(&plan->enqueue);
+  if (name == "submit") return rate(&plan->submit);
   if (name == "error") return rate(&plan->error);
   if (name == "lost") return rate(&plan->lost);
   if (name == "reset") return rate(&plan->reset);

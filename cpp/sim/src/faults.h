@@ -31,6 +31,7 @@ struct FaultPlan {
   uint64_t seed = 1;
   int32_t device = -1;
   double enqueue = 0;
+  double submit = 0;
   double error = 0;
   double lost = 0;
   double reset = 0;
@@ -44,7 +45,7 @@ struct FaultPlan {
   bool hits(int32_t card) const noexcept { return device < 0 || device == card; }
   // Of the n-th enqueue (from 1) on a card that the plan hits: at most one.
   Fault draw(int32_t card, uint64_t n) const noexcept;
-  // Whether the n-th rare operation fails that does so at this rate.
+  // Whether the n-th operation of a kind fails that does so at this rate.
   bool draw(int32_t card, double rate, uint64_t n) const noexcept;
 };
 

@@ -53,6 +53,7 @@ struct Card {
   std::vector<QAicExecObj*> lost;
 
   alignas(kCacheLine) std::atomic<uint64_t> draws{0};  // enqueues since the plan was set
+  std::atomic<uint64_t> submits{0};                    // tries, while the plan lets some fail
   alignas(kCacheLine) std::atomic<uint64_t> enqueued{0};
   alignas(kCacheLine) std::atomic<uint64_t> completed{0};
   alignas(kCacheLine) std::atomic<uint64_t> refused{0};
@@ -104,14 +105,38 @@ struct QAicQpcObj : qaicsim::Tagged<0x51515043> {
   QAicQpcInfo_t info{};
 };
 
+namespace qaicsim {
+
+// What a program that runs on several cards has on one of the others. Epochs as in QAicProgram.
+struct Share {
+  explicit Share(Card* card) : card(card) {}
+  bool is_active() const noexcept {
+    return active_epoch.load(std::memory_order_relaxed) ==
+               card->epoch.load(std::memory_order_acquire) &&
+           card->status.load(std::memory_order_relaxed) == QDS_READY;
+  }
+
+  Card* const card;
+  uint32_t loaded_epoch = 0;  // under the card's mutex
+  std::atomic<uint32_t> active_epoch{0};
+};
+
+}  // namespace qaicsim
+
 struct QAicProgram : qaicsim::Tagged<0x5150524f> {
   QAicContext* context = nullptr;
   QAicProgramGroup* group = nullptr;
-  qaicsim::Card* card = nullptr;
+  qaicsim::Card* card = nullptr;                        // the first, on whose account its runs are
+  std::vector<std::unique_ptr<qaicsim::Share>> shares;  // of the others, with devMapping
+  std::atomic<uint32_t> share_changes{0};               // times that one was reserved
   std::shared_ptr<qaicsim::QpcState> qpc;
   std::string name;
   uint32_t cores = 1;
   uint64_t service_ns = 0;  // of the latency model
+  // Of the properties; the last: none.
+  uint32_t submit_retries = QAIC_PROGRAM_PROPERTIES_SUBMIT_NUM_RETRIES_DEFAULT;
+  uint64_t submit_timeout_ns = 0;
+  uint64_t run_timeout_ns = 0;
   QAicIoBufferInfo_t io_info{};
 
   // Both are an epoch of the card, or 0 for not. Written under the card's mutex.
@@ -207,8 +232,11 @@ struct QAicExecObj : qaicsim::Tagged<0x51455845> {
   QAicQueue* queue = nullptr;
   QAicEvent* event = nullptr;
   uint32_t epoch = 0;
+  uint32_t share_changes = 0;
+  qaicsim::Card* fault_card = nullptr;
   qaicsim::Fault fault = qaicsim::Fault::kNone;
   uint64_t finish_ns = 0;
+  uint64_t limit_ns = 0;  // 0: may take as long as it does
 
   std::atomic<QStatus> status{QS_SUCCESS};
   std::atomic<uint32_t> state{kIdle};

@@ -136,12 +136,19 @@ def _run_rows(report: Report) -> Iterable[tuple[str, str]]:
     yield "on the caller's thread", f"{stats['caller_batches']:,} of {stats['batches']:,} batches"
     if stats["samples_failed"] and not report.interrupted:
         yield "failed", _plural(stats["samples_failed"], "sample")
+    if stats["lost_activations"]:
+        yield "lost", _loss(report)
     yield "LoadGen errors", f"{report.error_count}"
     for message in report.errors[:_MESSAGES_SHOWN]:
         yield "", str(message)
     if report.failure:
         yield "failure", report.failure
     yield "logs", report.settings.output_dir
+
+
+def _loss(report: Report) -> str:
+    lost = report.stats["lost_activations"]
+    return f"{lost} of {_plural(report.subject.activations, 'activation')}, with their device"
 
 
 def _rows(report: Report) -> Iterable[tuple[str, str]]:
@@ -184,6 +191,8 @@ def summary_line(report: Report) -> str:
         parts.append(_plural(report.error_count, "LoadGen error"))
     if report.stats["samples_failed"] and not report.interrupted:
         parts.append(f"{_plural(report.stats['samples_failed'], 'sample')} failed")
+    if report.stats["lost_activations"]:
+        parts.append(f"lost: {_loss(report)}")
     if report.failure:
         parts.append(report.failure)
     parts.extend(_closing_lines(report))

@@ -65,7 +65,10 @@ RESPONDERS: Mapping[str, Responder] = {"classification": classification, "raw": 
 
 
 class Stats(TypedDict):
-    """Counters of a SUT. `batch_sizes[n]` counts the batches of n samples."""
+    """Counters of a SUT. `batch_sizes[n]` counts the batches of n samples.
+
+    `lost_activations` are those whose device has gone, which the native harness alone can tell.
+    """
 
     samples_ok: int
     samples_failed: int
@@ -73,6 +76,7 @@ class Stats(TypedDict):
     caller_batches: int
     batch_sizes: list[int]
     activation_batches: list[int]
+    lost_activations: int
 
 
 class SUT:
@@ -175,6 +179,7 @@ class SUT:
                 caller_batches=0 if self._threads else batches,
                 batch_sizes=list(self._batch_sizes),
                 activation_batches=list(self._worker_batches),
+                lost_activations=0,
             )
 
     def result(self) -> None:

@@ -194,6 +194,59 @@ TEST_F(Faults, ADeviceIsSlow) {
   EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(20));
 }
 
+// A program that is as `properties` say, with an exec object.
+struct Bound {
+  Bound(Rig& rig, const QAicProgramProperties_t& properties) : rig(rig) {
+    QAicProgramProperties_t own = properties;
+    EXPECT_EQ(qaicCreateProgram(rig.context, &program, &own, 0, nullptr, rig.qpc), QS_SUCCESS);
+    EXPECT_EQ(qaicCreateExecObj(rig.context, &exec, nullptr, program, nullptr, nullptr, nullptr),
+              QS_SUCCESS);
+    const QBuffer buffers[2] = {Inference::buffer_of(x), Inference::buffer_of(y)};
+    EXPECT_EQ(qaicExecObjSetData(exec, 2, buffers), QS_SUCCESS);
+  }
+  Bound(const Bound&) = delete;
+  ~Bound() {
+    EXPECT_EQ(qaicReleaseExecObj(exec), QS_SUCCESS);
+    EXPECT_EQ(qaicReleaseProgram(program), QS_SUCCESS);
+  }
+  QStatus run() {
+    EXPECT_EQ(qaicEnqueueExecObj(rig.queue, exec, nullptr), QS_SUCCESS);
+    return qaicExecObjWaitForCompletion(exec, 60000000);
+  }
+  Rig& rig;
+  QAicProgram* program = nullptr;
+  QAicExecObj* exec = nullptr;
+  float x[kRow] = {};
+  float y[kRow] = {};
+};
+
+TEST_F(Faults, ADeviceWithoutRoomIsTriedAsThePropertiesSay) {
+  Rig rig;
+  QAicProgramProperties_t properties;
+  ASSERT_EQ(qaicProgramPropertiesInitDefault(&properties), QS_SUCCESS);
+  properties.SubmitNumRetries = 3;
+  properties.SubmitRetryTimeoutMs = 5;
+  Bound bound(rig, properties);
+  ASSERT_EQ(qaicsimSetFaults("submit=1"), QS_SUCCESS);
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(bound.run(), QS_TIMEDOUT);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(20));
+  EXPECT_TRUE(rig.told.has_error("no room"));
+  ASSERT_EQ(qaicsimSetFaults(""), QS_SUCCESS);
+  EXPECT_EQ(bound.run(), QS_SUCCESS);
+}
+
+TEST_F(Faults, ARunThatTakesTooLongTimesOut) {
+  configure({{"QAICKIT_SIM_LATENCY_US", "30000000"}});
+  Rig rig;
+  QAicProgramProperties_t properties;
+  ASSERT_EQ(qaicProgramPropertiesInitDefault(&properties), QS_SUCCESS);
+  properties.dataPathTimeoutMs = 10;
+  Bound bound(rig, properties);
+  EXPECT_EQ(bound.run(), QS_TIMEDOUT);
+  EXPECT_TRUE(rig.told.has_error("dataPathTimeoutMs"));
+}
+
 TEST_F(Faults, TheSameSeedBringsTheSameFaults) {
   const auto outcomes = [](const char* spec) {
     Rig rig;

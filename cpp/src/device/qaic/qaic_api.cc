@@ -8,7 +8,6 @@
 #include "base/cat.h"
 #include "base/dynamic_library.h"
 #include "device/wheel_library.h"
-#include "qaicsim.h"
 
 namespace qaickit::qaic {
 namespace {
@@ -20,10 +19,6 @@ constexpr const char* kAdvice =
     "simulator will do: export QAIC_LIB=$(python -m qaickit.util --sim-path)";
 constexpr std::string_view kSimulatorMark = "qaicsim";
 constexpr QID kMaxDevices = 64;
-
-bool fits(int major, int minor) {
-  return major == LRT_LIB_MAJOR_VERSION && minor >= LRT_LIB_MINOR_VERSION;
-}
 
 const char* or_empty(const char* text) { return text ? text : ""; }
 
@@ -55,22 +50,31 @@ Result<Api> open_api() {
     api.variant = or_empty(variant);
     api.simulated = api.patch.find(kSimulatorMark) != std::string::npos;
     version = cat("version ", api.major, ".", api.minor);
-    if (!fits(api.major, api.minor)) {
+    if (!version_fits(api.major, api.minor)) {
       return unfit(api.path, cat("it is ", version, ", and ", LRT_LIB_MAJOR_VERSION, ".",
                                  LRT_LIB_MINOR_VERSION, " or a later ", LRT_LIB_MAJOR_VERSION,
                                  ".x is needed", missing.empty() ? "" : "; it lacks ", missing));
     }
   }
   if (!missing.empty()) return unfit(api.path, cat("it is ", version, " and lacks ", missing));
-  // The simulator computes with ONNX Runtime, which it would not find where this finds it.
-  if (void* symbol = api.simulated ? library->symbol("qaicsimAddPackageDir") : nullptr) {
-    const auto add = reinterpret_cast<decltype(&qaicsimAddPackageDir)>(symbol);
-    for (const std::string& dir : added_package_dirs()) (void)add(dir.c_str());
+  if (api.simulated) {
+#define QAIC_SIM_FUNCTION(name) \
+  api.name = reinterpret_cast<decltype(api.name)>(library->symbol(#name));
+#include "device/qaic/qaic_sim_symbols.inc"
+#undef QAIC_SIM_FUNCTION
+    // It computes with ONNX Runtime, which it would not find where this finds it.
+    for (const std::string& dir : added_package_dirs()) {
+      if (api.qaicsimAddPackageDir) (void)api.qaicsimAddPackageDir(dir.c_str());
+    }
   }
   return api;
 }
 
 }  // namespace
+
+bool version_fits(int major, int minor) noexcept {
+  return major == LRT_LIB_MAJOR_VERSION && minor >= LRT_LIB_MINOR_VERSION;
+}
 
 std::vector<std::string> library_candidates() {
   if (const char* path = std::getenv(kOverride); path && *path) return {path};

@@ -6,6 +6,7 @@
 
 #include "QAicApi.h"
 #include "qaickit/status.h"
+#include "qaicsim.h"
 
 // The vendor's runtime library, libQAic.so, opened at run time. The headers of its C API that come
 // with the simulator are included in this folder only.
@@ -15,6 +16,10 @@ struct Api {
 #define QAIC_FUNCTION(name) decltype(&::name) name = nullptr;
 #include "device/qaic/qaic_symbols.inc"
 #undef QAIC_FUNCTION
+  // Of the simulator only; else null.
+#define QAIC_SIM_FUNCTION(name) decltype(&::name) name = nullptr;
+#include "device/qaic/qaic_sim_symbols.inc"
+#undef QAIC_SIM_FUNCTION
   uint16_t major = 0;
   uint16_t minor = 0;
   std::string patch;
@@ -26,6 +31,9 @@ struct Api {
 // Paths at which the library is looked for: what the environment variable QAIC_LIB names, alone,
 // when it is set; else the SDK's place, then the loader's path.
 std::vector<std::string> library_candidates();
+
+// Whether a library of that version fits the headers that this was built with.
+bool version_fits(int major, int minor) noexcept;
 
 // Loads the library once for the process; a failure is not kept. Error kUnavailable lists what was
 // tried, or the symbols that are missing, or the version found, and says what to do.

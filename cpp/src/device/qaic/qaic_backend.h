@@ -6,8 +6,10 @@ namespace qaickit {
 
 // Cloud AI 100 cards, through the vendor's library; asynchronous. Settings:
 //   threads_per_queue        of the library, for each activation (4)
-//   submit_num_retries       by the library, of a run that the card does not take (5)
-//   submit_retry_timeout_ms  of each (0: the kernel's own, 5000)
+//   submit_num_retries       of a run that has no room: by the library, where the card has none for
+//                            it, and here, where the library has none (5)
+//   submit_retry_timeout_ms  of each try by the library; of all together here (0: 5000, as the
+//                            kernel's own)
 //   skip_stage               name of an io set ("quantize", "transpose", "d32convert", "convert",
 //                            "dma"), or a part of it: inputs and outputs (Program::io) are as they
 //                            are on the card's side of that step of pre- and post-processing. Where

@@ -1,11 +1,23 @@
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <mutex>
+#include <thread>
 
 #include "base/cat.h"
+#include "base/clock.h"
 #include "device/qaic/qaic_state.h"
 #include "device/qaic/qaic_status.h"
 
 namespace qaickit::qaic {
+namespace {
+
+constexpr uint32_t kSubmitTimeoutMs = 5000;  // as the kernel's own, where the setting is 0
+// Between tries of an enqueue.
+constexpr auto kFirstPause = std::chrono::microseconds(50);
+constexpr auto kLongestPause = std::chrono::microseconds(1000);
+
+}  // namespace
 
 class QaicExecObj final : public ExecObj {
  public:
@@ -79,8 +91,7 @@ class QaicExecObj final : public ExecObj {
     (void)api_.qaicEventRemoveCallback(handles_.event, on_event);
     status = api_.qaicEventAddCallback(handles_.event, on_event, &run);
     if (status != QS_SUCCESS) return refused(run, status, "qaicEventAddCallback");
-    QAicQueue* const queue = activation_->queue;
-    status = api_.qaicEnqueueExecObj(queue, handles_.exec, handles_.event);
+    status = submit();
     if (status != QS_SUCCESS) return refused(run, status, "qaicEnqueueExecObj");
     // Fails when it has ended; then this may be another's ExecObj already.
     uint64_t expected = starting;
@@ -249,6 +260,24 @@ class QaicExecObj final : public ExecObj {
   void copy_out() noexcept {
     for (const Buffer& b : outputs_) {
       if (b.bound != b.own) std::memcpy(b.bound, b.own, b.bytes);
+    }
+  }
+
+  // Again, for a bounded time, where the library has no room for the run now.
+  QStatus submit() noexcept {
+    const Settings& settings = activation_->program->settings;
+    const uint32_t timeout_ms = settings.submit_retry_timeout_ms;
+    const uint64_t bound = (timeout_ms ? timeout_ms : kSubmitTimeoutMs) * uint64_t{1'000'000};
+    uint64_t start = 0;
+    auto pause = kFirstPause;
+    for (uint32_t retry = 0;; ++retry) {
+      const QStatus status =
+          api_.qaicEnqueueExecObj(activation_->queue, handles_.exec, handles_.event);
+      if (status != QS_AGAIN || retry == settings.submit_num_retries) return status;
+      if (start == 0) start = now_ns();
+      if (now_ns() - start >= bound) return status;
+      std::this_thread::sleep_for(pause);
+      pause = std::min(2 * pause, kLongestPause);
     }
   }
 

@@ -1,7 +1,10 @@
+#include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "base/cat.h"
 #include "device/qaic/qaic_api.h"
+#include "device/qaic/qaic_lock.h"
 #include "device/qaic/qaic_status.h"
 #include "qaickit/qaic.h"
 
@@ -76,6 +79,30 @@ QaicDevice device_of(QID id, const QDevInfo& from) {
   return device;
 }
 
+// Of a simulated card; see qaicsim.h.
+void add_board(const qaic::Api& api, QaicDevice& device) {
+  QBoardInfo board{};
+  if (api.qaicsimGetBoardInfo && api.qaicsimGetBoardInfo(device.id, &board) == QS_SUCCESS) {
+    device.board_serial = text(board.boardSerial);
+  }
+  QTelemetryInfo telemetry{};
+  if (api.qaicsimGetTelemetry && api.qaicsimGetTelemetry(device.id, &telemetry) == QS_SUCCESS) {
+    device.telemetry = {telemetry.socTemperature, telemetry.boardPower, telemetry.tdpCap};
+  }
+}
+
+QStatus ask_device(const qaic::Api& api, int32_t id, QaicDevice* device) {
+  QDevInfo info{};
+  const QStatus status = api.qaicGetDeviceInfo(id, &info);
+  if (status != QS_SUCCESS) return status;
+  *device = device_of(id, info);
+  add_board(api, *device);
+  return status;
+}
+
+// Opened by open(), so it is there.
+const qaic::Api& opened() { return *qaic::load_api().value(); }
+
 }  // namespace
 
 Result<QaicLibrary> qaic_library() {
@@ -90,11 +117,67 @@ Result<std::vector<int32_t>> qaic_device_ids() {
 
 Result<QaicDevice> qaic_device(int32_t id) {
   QAICKIT_ASSIGN_OR_RETURN(const qaic::Api* api, qaic::load_api());
-  QDevInfo info{};
-  const QStatus status = api->qaicGetDeviceInfo(id, &info);
+  QaicDevice device;
+  const QStatus status = ask_device(*api, id, &device);
   if (status == QS_NODEV) return Status(Code::kNotFound, cat("Device ", id, " invalid"));
   QAICKIT_RETURN_IF_ERROR(qaic::to_status(status, "qaicGetDeviceInfo"));
-  return device_of(id, info);
+  return device;
+}
+
+Status qaic_reset_device(int32_t id) {
+  QAICKIT_ASSIGN_OR_RETURN(const qaic::Api* api, qaic::load_api());
+  if (!api->qaicsimResetDevice) {
+    return Status(Code::kUnsupported,
+                  cat(api->path,
+                      " has no public function that resets a device; use the tool that "
+                      "comes with the vendor's platform SDK"));
+  }
+  const QStatus status = api->qaicsimResetDevice(id);
+  if (status == QS_NODEV) return Status(Code::kNotFound, cat("Device ", id, " invalid"));
+  return qaic::to_status(status, "qaicsimResetDevice");
+}
+
+Result<QaicUtil> QaicUtil::open() {
+  QAICKIT_ASSIGN_OR_RETURN(QaicLibrary library, qaic_library());
+  return QaicUtil(std::move(library));
+}
+
+int32_t QaicUtil::check_library_version() const noexcept {
+  return qaic::version_fits(library_.major, library_.minor) ? QS_SUCCESS : QS_UNSUPPORTED;
+}
+
+int32_t QaicUtil::device_ids(std::vector<int32_t>* ids) const {
+  *ids = qaic::device_ids(opened());
+  return ids->empty() ? QS_NODEV : QS_SUCCESS;
+}
+
+int32_t QaicUtil::device(int32_t id, QaicDevice* device) const {
+  return ask_device(opened(), id, device);
+}
+
+// Both by the one function whose arguments are known from public programs.
+int32_t QaicUtil::resources(int32_t id, QaicResources* resources) const {
+  QDevInfo info{};
+  const QStatus status = opened().qaicGetDeviceInfo(id, &info);
+  if (status == QS_SUCCESS) *resources = resources_of(info.devData.resourceInfo);
+  return status;
+}
+
+int32_t QaicUtil::performance(int32_t id, QaicPerformance* performance) const {
+  QDevInfo info{};
+  const QStatus status = opened().qaicGetDeviceInfo(id, &info);
+  if (status == QS_SUCCESS) *performance = performance_of(info.devData.performanceInfo);
+  return status;
+}
+
+int32_t QaicUtil::lock_device(int32_t id, bool lock, bool block) const {
+  const char* wanted = std::getenv("QAIC_SERIALIZE_DEVICE");
+  if (!wanted || std::string_view(wanted) != "1") return QS_UNSUPPORTED;
+  QDevInfo info{};
+  if (const QStatus status = opened().qaicGetDeviceInfo(id, &info); status != QS_SUCCESS) {
+    return status;
+  }
+  return lock ? qaic::lock_device(id, block) : qaic::unlock_device(id);
 }
 
 }  // namespace qaickit

@@ -1,4 +1,8 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstring>
@@ -11,6 +15,7 @@
 #include "sim.h"
 #include "support/answer_log.h"
 #include "support/completions.h"
+#include "support/environment.h"
 #include "support/programs.h"
 #include "support/result.h"
 
@@ -20,6 +25,7 @@ namespace {
 using test::AnswerLog;
 using test::AwaitCompletion;
 using test::echo_program;
+using test::Environment;
 using test::is_error;
 using test::is_ok;
 using test::make_qpc;
@@ -94,6 +100,71 @@ TEST(QaicDevice, UnknownDeviceListsTheKnown) {
   EXPECT_EQ(device.status, QaicDeviceStatus::kReady);
   EXPECT_EQ(device.resources.nsp_total, 16u);
   EXPECT_TRUE(value_of(qaic_library()).simulated);
+}
+
+// With the vendor's status codes, as numbers: the header is not the vendor's.
+TEST(QaicUtil, AnswersWithTheVendorsStatuses) {
+  Sim sim{{"DEVICES", "2"}, {"NSPS", "16,14"}};
+  const QaicUtil util = value_of(QaicUtil::open());
+  EXPECT_EQ(util.check_library_version(), QS_SUCCESS);
+  EXPECT_TRUE(util.library().simulated);
+  std::vector<int32_t> ids;
+  EXPECT_EQ(util.device_ids(&ids), QS_SUCCESS);
+  EXPECT_EQ(ids, (std::vector<int32_t>{0, 1}));
+  QaicDevice device;
+  EXPECT_EQ(util.device(1, &device), QS_SUCCESS);
+  EXPECT_EQ(device.board_serial, "SIMBOARD1");
+  ASSERT_TRUE(device.telemetry);
+  const uint32_t idle_watts = device.telemetry->board_watts;
+  QaicResources resources;
+  EXPECT_EQ(util.resources(1, &resources), QS_SUCCESS);
+  EXPECT_EQ(resources.nsp_total, 14u);
+  QaicPerformance performance;
+  EXPECT_EQ(util.performance(1, &performance), QS_SUCCESS);
+  EXPECT_GT(performance.nsp_hz, 0u);
+  EXPECT_EQ(util.device(2, &device), QS_NODEV);
+  EXPECT_EQ(util.resources(2, &resources), QS_NODEV);
+  EXPECT_EQ(util.performance(2, &performance), QS_NODEV);
+  EXPECT_EQ(device.id, 1) << "untouched";
+  {
+    const auto session = open(options_of({1}, 2));
+    EXPECT_EQ(util.resources(1, &resources), QS_SUCCESS);
+    EXPECT_EQ(resources.nsp_free, 12u);
+    EXPECT_EQ(util.device(1, &device), QS_SUCCESS);
+    EXPECT_GT(device.telemetry->board_watts, idle_watts);
+    EXPECT_TRUE(is_ok(qaic_reset_device(1)));
+    EXPECT_TRUE(is_error(run_once(*session), Code::kDeviceError, "qaic:1"));
+  }
+  EXPECT_TRUE(is_error(qaic_reset_device(9), Code::kNotFound, "9"));
+}
+
+TEST(QaicUtil, LocksWhereThatIsAskedFor) {
+  Sim sim{{"DEVICES", "2"}};
+  const QaicUtil util = value_of(QaicUtil::open());
+  {
+    const Environment off("QAIC_SERIALIZE_DEVICE", nullptr);
+    EXPECT_EQ(util.lock_device(1, true, false), QS_UNSUPPORTED);
+  }
+  const Environment on("QAIC_SERIALIZE_DEVICE", "1");
+  EXPECT_EQ(util.lock_device(5, true, false), QS_NODEV);
+  EXPECT_EQ(util.lock_device(1, false, false), QS_INVAL);
+  EXPECT_EQ(util.lock_device(1, true, true), QS_SUCCESS);
+  EXPECT_EQ(util.lock_device(1, true, false), QS_SUCCESS) << "it has it";
+  // Another process has not.
+  const pid_t child = fork();
+  if (child == 0) {
+    const int file = ::open("/tmp/qaickit-device-1.lock", O_RDONLY);
+    _exit(file >= 0 && flock(file, LOCK_EX | LOCK_NB) != 0 ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(util.lock_device(1, false, false), QS_SUCCESS);
+  const int file = ::open("/tmp/qaickit-device-1.lock", O_RDONLY);
+  ASSERT_GE(file, 0);
+  ASSERT_EQ(flock(file, LOCK_EX | LOCK_NB), 0);
+  EXPECT_EQ(util.lock_device(1, true, false), QS_BUSY);
+  close(file);
 }
 
 TEST(QaicDevice, RunsAndGivesEverythingBack) {
@@ -184,6 +255,47 @@ TEST(QaicFaults, OfRunsNameTheDeviceAndTheCause) {
   EXPECT_TRUE(is_ok(run_once(*session)));
 }
 
+TEST(QaicFaults, AnEnqueueIsTriedAgain) {
+  Sim sim;
+  SessionOptions options = options_of();
+  options.device_settings = {{"submit_num_retries", "30"}};
+  const auto session = open(options);
+  sim.faults("enqueue=0.5");
+  for (int i = 0; i < 50; ++i) EXPECT_TRUE(is_ok(run_once(*session, i)));
+  EXPECT_GT(sim.counters(0).refused, 10u);
+  const uint64_t before = sim.counters(0).refused;
+  sim.faults("enqueue=1");
+  EXPECT_TRUE(is_error(run_once(*session), Code::kResourceExhausted, "qaic:0", "QS_AGAIN"));
+  EXPECT_EQ(sim.counters(0).refused, before + 31);
+}
+
+TEST(QaicFaults, TheTimeOutBoundsTheTries) {
+  Sim sim;
+  SessionOptions options = options_of();
+  options.device_settings = {{"submit_num_retries", "1000000"}, {"submit_retry_timeout_ms", "20"}};
+  const auto session = open(options);
+  sim.faults("enqueue=1");
+  const uint64_t start = now_ns();
+  EXPECT_TRUE(is_error(run_once(*session), Code::kResourceExhausted, "QS_AGAIN"));
+  EXPECT_GE(now_ns() - start, 20'000'000u);
+}
+
+// The library's own tries, of runs that are in its queue.
+TEST(QaicFaults, ADeviceWithoutRoomTimesOut) {
+  Sim sim;
+  SessionOptions options = options_of();
+  options.device_settings = {{"submit_num_retries", "2"}, {"submit_retry_timeout_ms", "10"}};
+  const auto session = open(options);
+  sim.faults("submit=1");
+  const uint64_t start = now_ns();
+  EXPECT_TRUE(is_error(run_once(*session), Code::kTimedOut, "qaic:0", "QS_TIMEDOUT"));
+  EXPECT_GE(now_ns() - start, 30'000'000u);
+  sim.faults("submit=0.3");
+  int good = 0;
+  for (int i = 0; i < 40; ++i) good += run_once(*session).ok() ? 1 : 0;
+  EXPECT_GT(good, 30);  // all three tries fail of one in 37
+}
+
 // As often as one likes: a completion that never comes costs its samples, not the ExecObj.
 TEST(QaicFaults, LostCompletionsTimeOutAndTheExecObjsGoOn) {
   Sim sim;
@@ -224,6 +336,8 @@ TEST(QaicFaults, CloseWithLostCompletionsReturnsInBoundedTime) {
     EXPECT_LT(now_ns() - start, 3'000'000'000u);
   }
   EXPECT_TRUE(log.each_once());
+  // Four were in flight and the caller asked for their end; the others never ran.
+  EXPECT_EQ(log.codes(), (std::map<Code, size_t>{{Code::kCancelled, 4}, {Code::kClosed, 4}}));
   EXPECT_EQ(sim.live_objects(), 0u);
 }
 
@@ -349,6 +463,9 @@ TEST(QaicStress, StormLosesNothing) {
   constexpr size_t kRound = 100;
   AnswerLog log(kQueries);
   size_t sessions = 0;
+  size_t deaths = 0;
+  SessionOptions options = options_of({0, 1, 2, 3}, 4, 4);
+  options.device_settings = {{"submit_retry_timeout_ms", "1"}};
   std::atomic<size_t> nameless{0};
   log.on_fail = [&](std::span<const Sample>, const Status& why) {
     if (why.message().find("qaic:") == std::string_view::npos) nameless.fetch_add(1);
@@ -359,17 +476,25 @@ TEST(QaicStress, StormLosesNothing) {
     if (session && session->stats().lost_activations == 16) session.reset();
     while (!session) {
       ++sessions;
-      auto opened = Session::open(make_qpc(echo_program()), options_of({0, 1, 2, 3}, 4, 4));
+      auto opened = Session::open(make_qpc(echo_program()), options);
       if (opened.ok()) {
         session = std::move(opened).value();
         ASSERT_TRUE(is_ok(session->start(log, policy_of(20))));
       } else {
         ASSERT_NE(opened.status().message().find("qaic:"), std::string_view::npos)
             << opened.status().to_string();
+        if (opened.status().code() == Code::kUnavailable) {  // dead: until somebody resets it
+          for (const QID id : {0, 1, 2, 3}) sim.reset(id);
+          ++deaths;
+        }
       }
     }
-    sim.faults("enqueue=0.01,error=0.01,lost=0.01,reset=0.01,load=0.01,activation=0.01,seed=" +
-               std::to_string(first + 1));
+    // Now and then one dies for good, or is slow.
+    const size_t round = first / kRound;
+    sim.faults(std::string("enqueue=0.01,submit=0.01,error=0.01,lost=0.01,reset=0.01,load=0.01,") +
+               "activation=0.01" + (round % 50 == 49 ? ",die=0.01" : "") +
+               (round % 20 == 7 ? ",slow=5,stall_us=100" : "") +
+               ",seed=" + std::to_string(first + 1));
     for (size_t i = 0; i < kRound; ++i) {
       ASSERT_TRUE(is_ok(session->submit(samples_from(first + i, 1))));
     }
@@ -381,6 +506,7 @@ TEST(QaicStress, StormLosesNothing) {
   EXPECT_EQ(sim.live_objects(), 0u);
   EXPECT_EQ(nameless.load(), 0u);
   EXPECT_GT(log.codes()[Code::kOk], kQueries / 2);
+  EXPECT_GT(deaths, 0u);
   RecordProperty("sessions", static_cast<int>(sessions));
   for (const auto& [code, count] : log.codes()) {
     RecordProperty(std::string(code_name(code)), static_cast<int>(count));
