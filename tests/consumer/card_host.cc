@@ -26,9 +26,8 @@ int main() {
   setenv("QAICKIT_SIM_COMPUTE", "echo", 1);
   const std::byte no_graph{};
   qaickit::QpcContent content;
-  content.program = {"echo",
-                     {{"x", qaickit::DType::kFloat32, {1, 4}}},
-                     {{"y", qaickit::DType::kFloat32, {1, 4}}}};
+  content.program = {
+      "echo", {{"x", qaickit::DType::kFloat32, {1, 4}}}, {{"y", qaickit::DType::kFloat32, {1, 4}}}};
   content.manifest.producer = "card_host";
   content.manifest.precision = "fp32";
   content.onnx_model = {&no_graph, 1};
@@ -62,9 +61,8 @@ int main() {
   CHECK(qaicCreateExecObj(context, &exec, nullptr, program, nullptr, nullptr, nullptr));
   float x[4] = {1, 2, 3, 4};
   float y[4] = {};
-  const QBuffer buffers[2] = {
-      {sizeof x, reinterpret_cast<uint8_t*>(x), 0, 0, QBUFFER_TYPE_HEAP},
-      {sizeof y, reinterpret_cast<uint8_t*>(y), 0, 0, QBUFFER_TYPE_HEAP}};
+  const QBuffer buffers[2] = {{sizeof x, reinterpret_cast<uint8_t*>(x), 0, 0, QBUFFER_TYPE_HEAP},
+                              {sizeof y, reinterpret_cast<uint8_t*>(y), 0, 0, QBUFFER_TYPE_HEAP}};
   CHECK(qaicExecObjSetData(exec, 2, buffers));
   CHECK(qaicEnqueueExecObj(queue, exec, nullptr));
   CHECK(qaicExecObjWaitForCompletion(exec, 60000000));

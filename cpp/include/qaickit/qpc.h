@@ -99,8 +99,8 @@ struct SegmentView {
 class QAICKIT_API Qpc {
  public:
   // Maps and checks the file: structure, bounds, the network descriptor, and for a host half every
-  // digest, or the CRCs of the weights (so the whole file is read once). Do not change an open file in place; replacing it by
-  // rename, as write_qpc does, is safe. Errors:
+  // digest, or the CRCs of the weights (so the whole file is read once). Do not change an open file
+  // in place; replacing it by rename, as write_qpc does, is safe. Errors:
   //   kNotFound, kPermissionDenied
   //   kInvalidArgument  the path is a directory or no regular file
   //   kDataLoss         damaged, incomplete or no QPC; says what is wrong and where

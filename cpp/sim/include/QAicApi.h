@@ -76,9 +76,9 @@ QStatus qaicQpcGetInfo(const QAicQpcObj* qpc, const QAicQpcInfo_t** info);
 /* --- Programs --- */
 
 QStatus qaicProgramPropertiesInitDefault(QAicProgramProperties_t* properties);
-/* properties and name may be null. With devMapping "0:1" the program takes its NSPs on each of those
- * devices, all of the context, with `device` among them; any that fails or is reset fails its runs
- * with QS_DEV_ERROR until it is activated again. It has no DMA buffers. QS_INVAL: not such a
+/* properties and name may be null. With devMapping "0:1" the program takes its NSPs on each of
+ * those devices, all of the context, with `device` among them; any that fails or is reset fails its
+ * runs with QS_DEV_ERROR until it is activated again. It has no DMA buffers. QS_INVAL: not such a
  * mapping; QS_UNSUPPORTED: several devices in a group. */
 QStatus qaicCreateProgram(QAicContext* context, QAicProgram** program,
                           QAicProgramProperties_t* properties, QID device, const char* name,
@@ -113,8 +113,8 @@ QStatus qaicReleaseQueue(QAicQueue* queue);
  * With ZERO_COPY_BUFFERS the exec object has DMA buffers of its own, which hold what the set "dma"
  * says, and numBuffers and buffers, if not null, get them (otherwise 0 and null). QS_UNSUPPORTED: a
  * set with another content was selected, or the program has no DMA buffers, or (when the host half
- * computes) the set has a layout that is not public. With AUTO_LOAD_ACTIVATE the program is loaded and
- * activated if it is not yet. */
+ * computes) the set has a layout that is not public. With AUTO_LOAD_ACTIVATE the program is loaded
+ * and activated if it is not yet. */
 QStatus qaicCreateExecObj(QAicContext* context, QAicExecObj** execObj,
                           const QAicExecObjProperties_t* properties, QAicProgram* program,
                           const QData* ioDescriptor, uint32_t* numBuffers, QBuffer** buffers);

@@ -9,8 +9,8 @@
 
 namespace qaickit {
 
-// The bytes of a whole file, mapped read-only, owned or somebody else's. It can be moved, once made; bytes() keep
-// their address then.
+// The bytes of a whole file, mapped read-only, owned or somebody else's. It can be moved, once
+// made; bytes() keep their address then.
 class FileImage {
  public:
   // Maps a regular file. Errors: kNotFound, kPermissionDenied, kResourceExhausted, and
