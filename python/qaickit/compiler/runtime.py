@@ -12,7 +12,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from qaickit.compiler.shapes import Dim, TensorType
-from qaickit.errors import InvalidArgumentError, UnsupportedError
+from qaickit.errors import InvalidArgumentError, ResourceExhaustedError, UnsupportedError
 
 _ERRORS_ONLY = 3
 _EXTERNAL_DIRECTORY = "session.model_external_initializers_file_folder_path"
@@ -59,7 +59,8 @@ def output_types(
 def simplified(model_bytes: bytes) -> onnx.ModelProto | None:
     """The model after ONNX Runtime's basic optimisations; None when its CPU lacks a kernel.
 
-    The model is known to be valid: `output_types` took it.
+    The model is known to be valid: `output_types` took it. Error: ResourceExhaustedError where the
+    directory for temporary files is full.
     """
     with tempfile.TemporaryDirectory(prefix="qaickit-") as directory:
         options = _quiet_options()
@@ -69,6 +70,11 @@ def simplified(model_bytes: bytes) -> onnx.ModelProto | None:
             onnxruntime.InferenceSession(model_bytes, options, providers=["CPUExecutionProvider"])
         except state.NotImplemented:
             return None
+        except state.InvalidProtobuf as error:
+            raise ResourceExhaustedError(
+                f"onnxruntime cannot write the simplified graph into '{directory}', whose disk may "
+                f"be full; make room, or set TMPDIR to another place: {_one_line(error)}"
+            ) from error
         return onnx.load(options.optimized_model_filepath)
 
 
