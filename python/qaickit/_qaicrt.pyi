@@ -180,6 +180,9 @@ class Qpc:
     def getBufferMappings(self) -> list[BufferMapping]:
         """Of each binding, inputs first. Error: RuntimeError for a damaged descriptor."""
 
+class SlicingSpecHandle:
+    """See `Program.createSlicingSpecHandle`."""
+
 class Program:
     """A QPC for one device. `devID` None: the first of the context's, or of the mapping.
 
@@ -208,8 +211,14 @@ class Program:
     def deactivate(self) -> QStatus:
         """The opposite; exec objects made before it are of no use any more."""
 
-    def createSlicingSpecHandle(self, spec: str) -> tuple[QStatus, None]:
-        """QS_UNSUPPORTED: how the vendor lays out slices is not documented."""
+    def createSlicingSpecHandle(self, spec: str) -> tuple[QStatus, SlicingSpecHandle | None]:
+        """Where bindings lie in larger arrays, for `ExecObj.setDataWithSlices`.
+
+        `spec` is JSON: BufferSpecs, each with Name (a regular expression that a binding's name
+        begins with), ElemSize (bytes) and DimSpecs, which have for each dim a start: a number or
+        the name of an offset. QS_INVAL: it is not. The layout is that of public programs; the
+        vendor documents none.
+        """
 
     @staticmethod
     def initProperties(properties: QAicProgramProperties) -> None:
@@ -239,9 +248,17 @@ class ExecObj:
         """
 
     def setDataWithSlices(
-        self, data: list[tuple[int, _Array]], spec: Any, offsets: list[tuple[str, int]]
+        self,
+        data: list[tuple[int, _Array]],
+        spec: SlicingSpecHandle,
+        offsets: list[tuple[str, int]],
     ) -> tuple[QStatus, None]:
-        """QS_UNSUPPORTED, as `Program.createSlicingSpecHandle`."""
+        """As `setData` with arrays, of which those that `spec` names are larger than the binding.
+
+        The binding is the part of the array that begins at the spec's starts; an input is read
+        from there, an output written there. That it lies inside is looked at by the run. QS_INVAL:
+        an offset is missing, or the size of the elements differs.
+        """
 
     def getData(self) -> tuple[QStatus, list[QBuffer]]:
         """After a run: a buffer for each binding, as long as its dims; empty where skipped."""

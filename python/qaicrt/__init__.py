@@ -55,6 +55,7 @@ from qaickit._qaicrt import (
     QResourceInfo,
     QStatus,
     Queue,
+    SlicingSpecHandle,
     Util,
 )
 
@@ -91,5 +92,6 @@ __all__ = [
     "QStatus",
     "Qpc",
     "Queue",
+    "SlicingSpecHandle",
     "Util",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -252,11 +253,56 @@ def test_moments_that_are_wrong(sum_qpc: Path) -> None:
     assert client.program.deactivate() == INVAL
 
 
-def test_what_is_not_supported_says_so(sum_qpc: Path) -> None:
+def test_parts_of_larger_arrays_are_read_and_written(sum_qpc: Path) -> None:
     client = Client(sum_qpc)
-    unsupported = qaicrt.QStatus.QS_UNSUPPORTED
-    assert client.program.createSlicingSpecHandle("{}") == (unsupported, None)
-    assert client.exec_obj.setDataWithSlices([], None, []) == (unsupported, None)
+    rule = {
+        "ElemSize": 4,
+        "DimSpecs": [{"start": "row"}, {"start": 1}],
+    }
+    spec = json.dumps({"BufferSpecs": [{"Name": "tot.*", **rule}, {"Name": "x", **rule}]})
+    status, handle = client.program.createSlicingSpecHandle(spec)
+    assert status == SUCCESS
+    x, total = floats(5, 6), np.full((4, 5), -1, np.float32)
+    y = np.full((2, 4), 100, np.float32)
+    exec_obj = client.exec_obj
+    for row in (0, 2):
+        pairs = [(0, x), (1, y), (2, total)]
+        assert exec_obj.setDataWithSlices(pairs, handle, [("row", row)]) == (SUCCESS, None)
+        assert client.queue.enqueue(exec_obj) == SUCCESS
+        assert exec_obj.waitForCompletion() == SUCCESS
+        np.testing.assert_array_equal(total[row : row + 2, 1:], x[row : row + 2, 1:5] + 100)
+        assert exec_obj.getData()[1][2].size == 0
+    np.testing.assert_array_equal(total[:, 0], -1)
+    # It must lie inside.
+    assert exec_obj.setDataWithSlices([(2, total)], handle, [("row", 3)]) == (SUCCESS, None)
+    assert client.queue.enqueue(exec_obj) == SUCCESS
+    assert exec_obj.waitForCompletion() == INVAL
+    assert exec_obj.setDataWithSlices([(2, total)], handle, []) == (INVAL, None)
+    assert exec_obj.setDataWithSlices([(2, total.astype(float))], handle, [("row", 0)])[0] == INVAL
+    client.close()
+
+
+def test_what_is_retained_is_also_handed_out_into_a_part(cache_qpc: Path) -> None:
+    client = Client(cache_qpc)
+    spec = {"Name": "past", "ElemSize": 4, "DimSpecs": [{"start": "slot"}, {"start": 0}]}
+    status, handle = client.program.createSlicingSpecHandle(json.dumps({"BufferSpecs": [spec]}))
+    assert status == SUCCESS
+    cache = np.zeros((3, 4), np.float32)
+    out = np.zeros((1, 4), np.float32)
+    ones = np.ones((1, 4), np.float32)
+    for slot in range(3):
+        pairs = [(0, ones), (2, out), (3, cache)]
+        assert client.exec_obj.setDataWithSlices(pairs, handle, [("slot", slot)])[0] == SUCCESS
+        assert client.queue.enqueue(client.exec_obj) == SUCCESS
+        assert client.exec_obj.waitForCompletion() == SUCCESS
+    np.testing.assert_array_equal(cache, [[1] * 4, [2] * 4, [3] * 4])
+    np.testing.assert_array_equal(out, [[6] * 4])
+    client.close()
+
+
+@pytest.mark.parametrize("spec", ["{", "[]", "{}", '{"BufferSpecs": [{"Name": "("}]}', "3"])
+def test_a_slicing_spec_that_is_none_is_refused(cache_qpc: Path, spec: str) -> None:
+    assert Client(cache_qpc).program.createSlicingSpecHandle(spec) == (INVAL, None)
 
 
 def test_a_qpc_that_is_not_there_is_an_error(tmp_path: Path) -> None:

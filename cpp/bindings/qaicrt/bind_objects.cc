@@ -1,7 +1,10 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <string>
+#include <variant>
 
 #include "wrap.h"
 
@@ -9,6 +12,7 @@ namespace qaickit::qaicrt {
 namespace {
 
 using Data = rt::ExecObject::Data;
+using Offsets = std::vector<std::pair<std::string, int64_t>>;
 
 std::string chosen_backend() {
   const char* const name = std::getenv("QAICKIT_BACKEND");
@@ -57,9 +61,86 @@ rt::QStatus set_buffers(const PyExecObj& exec, const py::list& buffers, const Di
   return report(context, exec->set_data(std::move(data)));
 }
 
-rt::QStatus set_arrays(const PyExecObj& exec, const py::list& pairs) {
+// Where the bindings that a pattern matches begin in larger arrays, dim by dim: a number, or the
+// name of an offset that comes with the data.
+struct SlicingSpec {
+  struct Row {
+    py::object pattern;  // compiled
+    size_t element_bytes;
+    std::vector<std::variant<int64_t, std::string>> starts;
+  };
+  std::vector<Row> rows;
+};
+
+SlicingSpec parse_slicing(const std::string& text) {
+  const py::object compile = py::module_::import("re").attr("compile");
+  const py::dict json = py::module_::import("json").attr("loads")(text);
+  SlicingSpec spec;
+  for (const py::handle buffer : json["BufferSpecs"]) {
+    SlicingSpec::Row& row = spec.rows.emplace_back();
+    row.pattern = compile(buffer["Name"]);
+    row.element_bytes = buffer["ElemSize"].cast<size_t>();
+    for (const py::handle dim : buffer["DimSpecs"]) {
+      row.starts.push_back(dim["start"].cast<std::variant<int64_t, std::string>>());
+    }
+  }
+  return spec;
+}
+
+// (QS_INVAL, None) for what is no such specification.
+py::tuple make_slicing(const PyProgram& program, const std::string& text) {
+  std::string why;
+  try {
+    return py::make_tuple(rt::QStatus::kSuccess, parse_slicing(text));
+  } catch (const py::error_already_set& error) {
+    why = error.what();
+  } catch (const std::runtime_error& error) {  // pybind11's cast_error is one
+    why = error.what();
+  }
+  const Status status(Code::kInvalidArgument,
+                      "slicing spec: expected BufferSpecs of Name, ElemSize and DimSpecs, each of "
+                      "them with a start: " +
+                          why);
+  return py::make_tuple(report(*program->context(), status), py::none());
+}
+
+Result<rt::ExecObject::Dims> starts_of(const SlicingSpec::Row& row, const Offsets& offsets) {
+  rt::ExecObject::Dims starts;
+  for (const auto& start : row.starts) {
+    if (const auto* number = std::get_if<int64_t>(&start)) {
+      starts.push_back(*number);
+      continue;
+    }
+    const auto& name = std::get<std::string>(start);
+    const auto found = std::ranges::find(offsets, name, &Offsets::value_type::first);
+    if (found == offsets.end()) {
+      return Status(Code::kInvalidArgument, "no offset is given for '" + name + "'");
+    }
+    starts.push_back(found->second);
+  }
+  return starts;
+}
+
+// Whether the array of a binding is a larger one, and where the binding begins in it.
+Status slice(const SlicingSpec& spec, const Offsets& offsets, const std::string& name,
+             const py::array& array, Data* data) {
+  for (const SlicingSpec::Row& row : spec.rows) {
+    if (row.pattern.attr("match")(name).is_none()) continue;
+    if (row.element_bytes != static_cast<size_t>(array.itemsize())) {
+      return Status(Code::kInvalidArgument,
+                    "the elements of '" + name + "' are not of the slicing spec's ElemSize");
+    }
+    QAICKIT_ASSIGN_OR_RETURN(data->starts, starts_of(row, offsets));
+    return {};
+  }
+  return {};
+}
+
+// `slicing` null: the arrays are the bindings.
+rt::QStatus set_arrays(const PyExecObj& exec, const py::list& pairs,
+                       const SlicingSpec* slicing = nullptr, const Offsets& offsets = {}) {
   const rt::Context& context = *exec->program()->context();
-  const size_t inputs = exec->program()->spec().inputs.size();
+  const ProgramSpec& spec = exec->program()->spec();
   std::vector<std::pair<uint32_t, Data>> data;
   for (const py::handle item : pairs) {
     const auto pair = item.cast<py::tuple>();
@@ -68,7 +149,7 @@ rt::QStatus set_arrays(const PyExecObj& exec, const py::list& pairs) {
     if (!py::isinstance<py::array>(pair[1])) throw py::type_error("expected a numpy array");
     const auto array = py::reinterpret_borrow<py::array>(pair[1]);
     const bool contiguous = (array.flags() & py::array::c_style) != 0;
-    if (!contiguous || (index >= inputs && !array.writeable())) {
+    if (!contiguous || (index >= spec.inputs.size() && !array.writeable())) {
       return report(context, Status(Code::kInvalidArgument,
                                     "the array of binding " + std::to_string(index) +
                                         " must be C-contiguous, and writeable for an output"));
@@ -77,6 +158,10 @@ rt::QStatus set_arrays(const PyExecObj& exec, const py::list& pairs) {
     one.buffer = {keep(array), const_cast<std::byte*>(static_cast<const std::byte*>(array.data())),
                   static_cast<size_t>(array.nbytes())};
     one.dims = rt::ExecObject::Dims(array.shape(), array.shape() + array.ndim());
+    if (slicing && index < spec.num_tensors() && array.size() > 0) {
+      const Status sliced = slice(*slicing, offsets, spec.tensor(index).name, array, &one);
+      if (!sliced.ok()) return report(context, sliced);
+    }
     data.emplace_back(index, std::move(one));
   }
   return report(context, exec->set_data(std::move(data)));
@@ -103,9 +188,6 @@ py::tuple io_descriptor(const PyQpc& qpc) {
                         py::bytes(reinterpret_cast<const char*>(bytes->data()), bytes->size()));
 }
 
-// How a slice of a host array is laid out is described by the vendor's samples only in part.
-py::tuple unsupported() { return py::make_tuple(rt::QStatus::kUnsupported, py::none()); }
-
 }  // namespace
 
 void bind_objects(py::module_& m) {
@@ -124,6 +206,7 @@ void bind_objects(py::module_& m) {
       .def("getIoDescriptor", &io_descriptor)
       .def("getBufferMappings",
            [](const PyQpc& qpc) { return value_or_throw(rt::buffer_mappings(*qpc.qpc)); });
+  py::class_<SlicingSpec>(m, "SlicingSpecHandle");
   py::class_<PyProgram>(m, "Program")
       .def(py::init(&make_program), py::arg("context"), py::arg("devID").none(true), py::arg("qpc"),
            py::arg("properties") = rt::ProgramProperties())
@@ -142,7 +225,10 @@ void bind_objects(py::module_& m) {
            })
       .def(
           "createSlicingSpecHandle",
-          [](const PyProgram&, const std::string&) { return unsupported(); }, py::arg("spec"))
+          [](const PyProgram& program, const std::string& spec) {
+            return make_slicing(program, spec);
+          },
+          py::arg("spec"))
       .def_static("initProperties", [](rt::ProgramProperties& p) { p = {}; });
   py::class_<PyExecObj>(m, "ExecObj")
       .def(py::init([](const PyContext&, const PyProgram& program) {
@@ -153,8 +239,9 @@ void bind_objects(py::module_& m) {
       .def("setData", &set_data, py::arg("data"), py::arg("dims") = nullptr)
       .def(
           "setDataWithSlices",
-          [](const PyExecObj&, const py::list&, const py::object&, const py::list&) {
-            return unsupported();
+          [](const PyExecObj& exec, const py::list& data, const SlicingSpec& spec,
+             const Offsets& offsets) {
+            return py::make_tuple(set_arrays(exec, data, &spec, offsets), py::none());
           },
           py::arg("data"), py::arg("spec"), py::arg("offsets"))
       .def("getData", &get_data)

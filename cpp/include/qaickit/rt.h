@@ -135,7 +135,9 @@ class QAICKIT_API ExecObject : public std::enable_shared_from_this<ExecObject> {
   // program keeps, or is partial and computes on zeros; an output is not handed out.
   struct Data {
     Buffer buffer;
-    std::optional<Dims> dims;  // none: the size says enough
+    std::optional<Dims> dims = {};  // none: the size says enough
+    // Where the binding begins in a larger array, whose dims are `dims`; none: it is all of it.
+    std::optional<Dims> starts = {};
   };
 
   // Loads and activates the program if need be. `activation` of those of the program.
@@ -149,7 +151,7 @@ class QAICKIT_API ExecObject : public std::enable_shared_from_this<ExecObject> {
   // For some; the others stay as they were.
   Status set_data(std::vector<std::pair<uint32_t, Data>> data);
   // What the last run used and made: for each binding, as many bytes as its shape has; empty where
-  // skipped. Memory is that of set_data().
+  // skipped or a part of a larger array. Memory is that of set_data().
   Result<std::vector<Buffer>> data() const;
 
   // Runs on the calling thread.

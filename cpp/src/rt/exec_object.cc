@@ -15,6 +15,48 @@ using Data = ExecObject::Data;
 
 bool is_skipped(const Data& data) noexcept { return data.buffer.size == 0; }
 
+// Whether what is given says which shape is meant.
+bool tells_shape(const Data& data) noexcept { return !is_skipped(data) && !data.starts; }
+
+Status check_slice(const TensorSpec& tensor, std::span<const int64_t> part, const Data& whole) {
+  const Dims& dims = *whole.dims;
+  const Dims& starts = *whole.starts;
+  bool inside = dims.size() == part.size() && starts.size() == part.size();
+  for (size_t d = 0; inside && d < part.size(); ++d) {
+    inside = starts[d] >= 0 && starts[d] <= dims[d] && part[d] <= dims[d] - starts[d];
+  }
+  const auto bytes = checked_bytes(dims, dtype_bytes(tensor.dtype));
+  if (inside && bytes.ok() && *bytes == whole.buffer.size) return {};
+  return Status(Code::kInvalidArgument,
+                cat("'", tensor.name, "' ", dims_to_string(part), " at ", dims_to_string(starts),
+                    " does not lie in the array ", dims_to_string(dims), " of ", whole.buffer.size,
+                    " bytes"));
+}
+
+// Visits each row of a part of an array: (bytes into the whole, bytes into the part, bytes).
+template <class Visit>
+void for_each_row(std::span<const int64_t> part, const Data& whole, size_t element, Visit visit) {
+  const size_t rank = part.size();
+  const size_t row = (rank == 0 ? 1 : static_cast<size_t>(part.back())) * element;
+  size_t rows = 1;
+  for (size_t d = 0; d + 1 < rank; ++d) rows *= static_cast<size_t>(part[d]);
+  for (size_t r = 0; r < rows && row > 0; ++r) {
+    size_t rest = r;
+    size_t stride = element;
+    size_t at = 0;
+    for (size_t d = rank; d-- > 0;) {
+      size_t index = static_cast<size_t>((*whole.starts)[d]);
+      if (d + 1 < rank) {
+        index += rest % static_cast<size_t>(part[d]);
+        rest /= static_cast<size_t>(part[d]);
+      }
+      at += index * stride;
+      stride *= static_cast<size_t>((*whole.dims)[d]);
+    }
+    visit(at, r * row, row);
+  }
+}
+
 // Clients give a scalar one dim of 1.
 bool same_dims(const Dims& given, std::span<const int64_t> wanted) noexcept {
   return std::ranges::equal(given, wanted) || (wanted.empty() && given == Dims{1});
@@ -27,7 +69,7 @@ bool fits(const ProgramSpec& spec, size_t set, const std::vector<Data>& data, Fi
   // With one set there is nothing to pick, and memory in any shape of the right size will do.
   const bool by_dims = spec.num_shape_sets() > 1;
   for (size_t t = 0; t < data.size(); ++t) {
-    if (is_skipped(data[t])) continue;
+    if (!tells_shape(data[t])) continue;
     const bool is_input = t < spec.inputs.size();
     const size_t wanted = spec.bytes(set, t);
     const size_t given = data[t].buffer.size;
@@ -136,6 +178,7 @@ struct ExecObject::State {
   Status compute();
   Status bind(const Active& active, size_t set, size_t t, std::vector<bool>* kept);
   void finish(const Active& active, size_t set, const std::vector<bool>& kept);
+  void hand_out_slice(size_t set, size_t t) noexcept;
   // The program's memory for tensor t, if it keeps that; its part in the next run.
   static std::byte* kept_memory(const Active& active, size_t t) noexcept;
   std::span<std::byte> own(size_t t) const noexcept {
@@ -164,6 +207,20 @@ Status ExecObject::State::bind(const Active& active, size_t set, size_t t,
   const bool is_input = t < spec().inputs.size();
   const size_t wanted = spec().bytes(set, t);
   const Data& given = data[t];
+  if (given.starts && !is_skipped(given)) {
+    const std::span<const int64_t> part = spec().dims(set, t);
+    QAICKIT_RETURN_IF_ERROR(check_slice(tensor, part, given));
+    // An output that the program keeps is made there, and handed out from there.
+    std::byte* const memory = is_input ? nullptr : kept_memory(active, t);
+    (*kept)[t] = memory != nullptr;
+    QAICKIT_RETURN_IF_ERROR(bind_to(t, memory));
+    if (!is_input) return {};
+    std::byte* const to = own(t).data();
+    for_each_row(part, given, dtype_bytes(tensor.dtype), [&](size_t at, size_t row, size_t bytes) {
+      std::memcpy(to + row, given.buffer.data + at, bytes);
+    });
+    return {};
+  }
   if (wanted == 0 || is_skipped(given)) {
     std::byte* const memory = kept_memory(active, t);
     (*kept)[t] = memory != nullptr;
@@ -190,6 +247,11 @@ void ExecObject::State::finish(const Active& active, size_t set, const std::vect
   for (size_t t = 0; t < data.size(); ++t) {
     const size_t wanted = spec().bytes(set, t);
     Buffer buffer = data[t].buffer;
+    if (data[t].starts && !is_skipped(data[t])) {
+      if (t >= inputs) hand_out_slice(set, t);
+      result.push_back({});
+      continue;
+    }
     if (!is_skipped(data[t]) && t >= inputs) {
       if (buffer.size < wanted) copy_bytes(buffer.data, own(t).data(), buffer.size);
       std::byte* const memory = kept_memory(active, t);
@@ -202,6 +264,14 @@ void ExecObject::State::finish(const Active& active, size_t set, const std::vect
     }
     result.push_back(std::move(buffer));
   }
+}
+
+void ExecObject::State::hand_out_slice(size_t set, size_t t) noexcept {
+  const std::byte* const from = own(t).data();
+  std::byte* const to = data[t].buffer.data;
+  for_each_row(
+      spec().dims(set, t), data[t], dtype_bytes(spec().tensor(t).dtype),
+      [&](size_t at, size_t row, size_t bytes) { std::memcpy(to + at, from + row, bytes); });
 }
 
 Status ExecObject::State::compute() {
