@@ -95,4 +95,5 @@ def test_nothing_else_is_installed(installed: dict[str, Path]) -> None:
     }  # fmt: skip
     tops = {Path(name).parts[0] for name in installed if name not in scripts}
     packages = {"qaic", "qaicrt", "qaickit", f"qaickit-{qaickit.__version__}.dist-info"}
-    assert tops == packages | {"QAicApi_pb2.py", "QAicApi_pb2.pyi"}
+    # pip compiles a module that has no package beside it.
+    assert tops - {"__pycache__"} == packages | {"QAicApi_pb2.py", "QAicApi_pb2.pyi"}

@@ -32,7 +32,7 @@ struct InferenceSet::State {
       changed.notify_all();
     }
   }
-  Handle* take(std::deque<uint32_t>::iterator at) {
+  Handle* take(std::vector<uint32_t>::iterator at) {
     Entry& taken = entries[*at];
     order.erase(at);
     taken.phase = Phase::kHeld;
@@ -44,7 +44,7 @@ struct InferenceSet::State {
   std::condition_variable changed;
   std::deque<Entry> entries;  // handles stay where they are
   std::vector<uint32_t> free;
-  std::deque<uint32_t> order;  // completed, the oldest first
+  std::vector<uint32_t> order;  // completed, the oldest first
   size_t running = 0;
   std::unique_ptr<Queue> queue;  // last: ends before what its runs use
 };
