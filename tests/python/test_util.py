@@ -244,3 +244,24 @@ def test_a_run_that_loses_a_card_says_so(tmp_path: Path) -> None:
     assert result["stats"]["samples_ok"] + result["stats"]["samples_failed"] == 600
     assert "qaic:1" in result["failure"]
     assert "2 of 6 activations" in done.stdout
+
+
+LOCK = """
+import qaicrt
+util = qaicrt.Util()
+for id, lock in ((1, True), (1, True), (1, False), (1, False), (9, True)):
+    print(util.lockDevice(id, lock, False).name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("serialize", "answers"),
+    [
+        ("0", ["QS_UNSUPPORTED"] * 5),
+        ("1", ["QS_SUCCESS", "QS_SUCCESS", "QS_SUCCESS", "QS_INVAL", "QS_NODEV"]),
+    ],
+)
+def test_devices_are_locked_where_that_is_asked_for(serialize: str, answers: list[str]) -> None:
+    variables = {"QAICKIT_BACKEND": "qaic", "QAIC_SERIALIZE_DEVICE": serialize}
+    done = python("-c", LOCK, variables=variables)
+    assert done.stdout.split() == answers, done.stderr

@@ -68,6 +68,14 @@ Result<std::vector<int>> device_ids() {
   return ids;
 }
 
+QStatus lock_device(int id, bool lock, bool block) {
+  const auto chosen = backend();
+  if (!chosen.ok() || (*chosen)->name != "qaic") return QStatus::kUnsupported;
+  const auto util = QaicUtil::open();
+  if (!util.ok()) return rt::to_qstatus(util.status());
+  return static_cast<QStatus>(util->lock_device(id, lock, block));
+}
+
 py::tuple version() {
   const auto chosen = backend();
   if (chosen.ok() && (*chosen)->name == "qaic") {
@@ -191,7 +199,10 @@ void bind_util(py::module_& m) {
           py::arg("devID"))
       // The vendor's is advisory, between processes, and off unless asked for.
       .def(
-          "lockDevice", [](const Util&, int, bool, bool) { return QStatus::kUnsupported; },
+          "lockDevice",
+          [](const Util&, int id, bool lock, bool block) {
+            return unlocked([&] { return lock_device(id, lock, block); });
+          },
           py::arg("devID"), py::arg("lock"), py::arg("block"));
 }
 
