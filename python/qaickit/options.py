@@ -267,7 +267,10 @@ _TURNS = (
     "they take turns; where a card has too few cores for all of them, one that idles gives its "
     "activations up to the one whose turn it is"
 )
-_ONE_SHAPE = "a QPC compiled here has one fixed shape; define the symbols with onnx_define_symbol"
+_ONE_SHAPE = (
+    "a QPC has fixed shapes; define the symbols with onnx_define_symbol, or several sets of them "
+    "with network_specialization_config"
+)
 _NO_CUSTOM_OPS = (
     "operators of one's own are built for cards; write them as functions of the ONNX model, which "
     "run everywhere"
@@ -326,6 +329,8 @@ OPTIONS: tuple[Option, ...] = (
     _compile("aic_num_cores", INT, "NSP cores that the program uses on a card", default=1, low=1,
              note="written into the QPC; a host uses threads_per_activation"),
     _compile("batchsize", INT, "First dim of every input, instead of the model's", low=1),
+    _compile("network_specialization_config", FILE_IN,
+             "JSON file with several sets of sizes of the symbols; a run chooses by its inputs"),
     _compile_recorded("output_node_names", TEXTS, "Names of the outputs",
                       flag="-output-node-name", note=_ONNX_SAYS),
     _compile_recorded("model_inputs", MODEL_INPUTS, "Name, type and shape of the inputs",

@@ -91,6 +91,7 @@ class Outcome:
     `calibration`: summary of the calibration as texts by name (method, samples, ...).
     `profile`: what the tensors' values are, when quantising or dumping it.
     `layers`: what quantising did to each node.
+    `shape_sets`: where several shapes are allowed, the dims of all inputs and outputs in each set.
     `symbols`: sizes of the symbols in the shapes, as defined.
     `moved`: output of a node that was fused into its user -> that node's first output.
     `io_scales`: input or output name -> (scale, offset) that its integers are read with.
@@ -101,6 +102,7 @@ class Outcome:
     calibration: dict[str, str] = field(default_factory=dict)
     profile: Profile | None = None
     layers: tuple[Layer, ...] = ()
+    shape_sets: list[list[list[int]]] = field(default_factory=list)
     symbols: dict[str, int] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     io_scales: dict[str, tuple[float, int]] = field(default_factory=dict)

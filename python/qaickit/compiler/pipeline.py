@@ -16,6 +16,7 @@ from qaickit._files import make_directory
 from qaickit.compiler import graph, shapes
 from qaickit.compiler.job import Job
 from qaickit.compiler.passes import PASSES, Pass
+from qaickit.compiler.passes.specialise import largest
 from qaickit.compiler.report import GraphSize, PassReport
 from qaickit.compiler.source import FilePart
 from qaickit.compiler.vendor import Segments
@@ -95,14 +96,16 @@ def package(built: Built, qpc_path: str) -> PassReport:
 
 def describe_program(model: onnx.ModelProto, job: Job) -> dict[str, Any]:
     """The program as `qaickit._core.write_qpc` takes it."""
-    inputs = [_tensor(info, job) for info in model.graph.input]
-    outputs = [_tensor(info, job) for info in model.graph.output]
+    infos = (*model.graph.input, *model.graph.output)
+    tensors = [_tensor(info, index, job) for index, info in enumerate(infos)]
+    inputs, outputs = tensors[: len(model.graph.input)], tensors[len(model.graph.input) :]
     return {
         "name": model.graph.name or job.source.stem,
         "num_cores": job.options["aic_num_cores"],
         "batch_size": batch_size([tensor["dims"] for tensor in inputs + outputs]),
         "inputs": inputs,
         "outputs": outputs,
+        "allowed_shapes": job.outcome.shape_sets,
     }
 
 
@@ -125,13 +128,15 @@ def batch_size(all_dims: list[list[int]]) -> int:
     return (first.pop() or 1) if len(first) == 1 else 1
 
 
-def _tensor(info: onnx.ValueInfoProto, job: Job) -> dict[str, Any]:
+def _tensor(info: onnx.ValueInfoProto, index: int, job: Job) -> dict[str, Any]:
     tensor = shapes.read_type(info, info.name)
+    sets = job.outcome.shape_sets
+    dims = largest(sets, index) if sets else list(tensor.dims or ())
     scale, offset = job.outcome.io_scales.get(info.name, (1.0, 0))
     return {
         "name": info.name,
         "dtype": shapes.DTYPES[tensor.elem_type],
-        "dims": list(tensor.dims or ()),
+        "dims": dims,
         "scale": scale,
         "offset": offset,
     }

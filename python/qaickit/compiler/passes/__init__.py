@@ -17,8 +17,9 @@ from qaickit.compiler.passes.functions import expand_onnx_functions, inline_loca
 from qaickit.compiler.passes.precision import set_node_precision, set_precision_policy
 from qaickit.compiler.passes.quantise import calibrate, quantise_graph
 from qaickit.compiler.passes.simplify import simplify
+from qaickit.compiler.passes.specialise import define_shapes
 from qaickit.compiler.passes.structure import check_large, check_structure, drop_initializer_inputs
-from qaickit.compiler.passes.symbols import check_dtypes, check_result, define_symbols, fix_outputs
+from qaickit.compiler.passes.symbols import check_dtypes, check_result
 from qaickit.compiler.passes.versions import convert_versions
 
 Pass = Callable[[onnx.ModelProto, Job], list[str]]
@@ -28,8 +29,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("check large", check_large),
     ("convert versions", convert_versions),
     ("drop initializer inputs", drop_initializer_inputs),
-    ("define symbols", define_symbols),
-    ("fix outputs", fix_outputs),
+    ("define shapes", define_shapes),
     ("check dtypes", check_dtypes),
     # Before the simplification, which sees through what is written out.
     ("inline local functions", inline_local_functions),
