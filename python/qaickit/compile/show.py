@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +17,9 @@ from qaickit.compile.arguments import WORDS, Arguments
 from qaickit.compile.presets import CORES, MODELS, SCENARIOS
 from qaickit.compiler.report import CompileReport
 from qaickit.options import OPTIONS, Group, Host, Options
+
+if TYPE_CHECKING:
+    from qaickit.compiler.quantise import Layer
 
 _ABOUT = (
     "Compiles an ONNX model to a QPC: python -m qaickit.compile -m=MODEL -aic-binary-dir=DIR "
@@ -74,3 +79,27 @@ def report(arguments: Arguments, done: CompileReport) -> None:
             Text("\n".join(entry.notes)),
         )
     Console().print(grid)
+    if done.layers:
+        Console().print(_layers(done.layers))
+
+
+def _layers(layers: Sequence[Layer]) -> Table:
+    """What quantising did, layer by layer."""
+    grid = Table("layer", "operator", title="Layers in int8", title_justify="left")
+    for heading in ("low", "high", "clipped", "SQNR, dB", "of weights, dB"):
+        grid.add_column(heading, justify="right")
+    for layer in layers:
+        grid.add_row(
+            Text(layer.node),
+            layer.operator,
+            _number(layer.low, ".4g"),
+            _number(layer.high, ".4g"),
+            _number(layer.clipped, ".2%"),
+            _number(layer.result_sqnr, ".1f"),
+            _number(layer.weights_sqnr, ".1f"),
+        )
+    return grid
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)

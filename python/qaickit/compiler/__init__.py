@@ -72,6 +72,7 @@ def compile_to(
         precision=built.manifest["precision"],
         passes=(*built.passes, packaged),
         weight_bytes=built.size.weight_bytes,
+        layers=built.layers,
     )
 
 
@@ -86,6 +87,7 @@ def profile_only(model_path: str | os.PathLike[str], settings: CompileSettings) 
         precision=built.manifest["precision"],
         passes=built.passes,
         weight_bytes=built.size.weight_bytes,
+        layers=built.layers,
     )
 
 

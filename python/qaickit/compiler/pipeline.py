@@ -17,6 +17,7 @@ from qaickit.compiler import graph, shapes
 from qaickit.compiler.job import Job
 from qaickit.compiler.passes import PASSES, Pass
 from qaickit.compiler.passes.specialise import largest
+from qaickit.compiler.quantise import Layer
 from qaickit.compiler.report import GraphSize, PassReport
 from qaickit.compiler.source import FilePart
 from qaickit.compiler.vendor import Segments
@@ -35,6 +36,7 @@ class Built:
     passes: tuple[PassReport, ...]
     size: GraphSize
     card_half: Segments
+    layers: tuple[Layer, ...] = ()
 
 
 def build(job: Job) -> Built:
@@ -58,6 +60,7 @@ def build(job: Job) -> Built:
             passes=tuple(passes),
             size=graph.size_of(model),
             card_half=card_half,
+            layers=job.outcome.layers,
         )
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qaickit.compiler.quantise import Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,10 @@ class PassReport:
 
 @dataclass(frozen=True, slots=True)
 class CompileReport:
-    """A finished compilation. `program` is as `qaickit._core.read_qpc` has it."""
+    """A finished compilation. `program` is as `qaickit._core.read_qpc` has it.
+
+    `layers`: what quantising did to each node that it changed.
+    """
 
     model_path: str
     qpc_path: str
@@ -35,6 +41,7 @@ class CompileReport:
     precision: str
     passes: tuple[PassReport, ...]
     weight_bytes: int
+    layers: tuple[Layer, ...] = ()
 
     @property
     def seconds(self) -> float:

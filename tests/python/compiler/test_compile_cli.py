@@ -181,10 +181,11 @@ def resnet_like(save_onnx: SaveOnnx) -> Path:
 def test_preset_to_qpc_and_env_file(resnet_like: Path, capsys: Capture) -> None:
     line = (
         f"--preset resnet50,offline,nsp.14,bs.8 -m={resnet_like} -aic-binary-dir=elfs "
-        "-use-random-input-data=uniform --env-file out.env --report report.json"
+        "-use-random-input-data=uniform --env-file out.env --report report.json -v"
     )
     assert run(line) == 0
     out = capsys.readouterr().out
+    assert "Layers in int8" in out
     assert "sdp_cluster_sizes" in out  # the resolved options
     recorded = options_of("elfs/programqpc.bin")
     assert recorded["sdp_cluster_sizes"] == "2,2"
@@ -202,6 +203,8 @@ def test_preset_to_qpc_and_env_file(resnet_like: Path, capsys: Capture) -> None:
     assert "resnet50,offline,nsp.14,bs.8" in variables["CM_QAIC_MODEL_FINAL_COMPILATION_CMD"]
     report = json.loads(Path("report.json").read_text())
     assert "quantise" in [entry["name"] for entry in report["passes"]]
+    assert report["layers"][0]["operator"] == "Conv"
+    assert report["layers"][0]["weights_sqnr"] > 20
 
 
 def test_words_beside_the_preset(resnet_like: Path, capsys: Capture) -> None:

@@ -287,6 +287,47 @@ def test_operators_to_keep(tmp_path: Path, held_out: Dataset) -> None:
     assert "of these by option: 1 Gemm" in notes
 
 
+def old_opset(tmp_path: Path) -> Path:
+    """A net of opset 9, whose Clip and Squeeze have attributes, with a note in its metadata."""
+    random = np.random.default_rng(0)
+    weights = random.standard_normal((4, 3, 3, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], "conv"),
+        helper.make_node("Clip", ["c"], ["r"], "clip", min=0.0, max=6.0),
+        helper.make_node("GlobalAveragePool", ["r"], ["p"], "pool"),
+        helper.make_node("Squeeze", ["p"], ["y"], "squeeze", axes=[2, 3]),
+    ]
+    graph = helper.make_graph(
+        nodes, "old",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [2, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [2, 4])],
+        [numpy_helper.from_array(weights, "w")],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 9)], ir_version=4)
+    helper.set_model_props(model, {"qaickit.random_weights": "true"})
+    onnx.save(model, tmp_path / "old.onnx")
+    return tmp_path / "old.onnx"
+
+
+def test_an_old_opset_is_converted(tmp_path: Path) -> None:
+    images = np.random.default_rng(1).standard_normal((2, 3, 8, 8)).astype(np.float32)
+    path = old_opset(tmp_path)
+    report = compile_onnx(
+        path, tmp_path / "q.bin", convert_to_quantize=True, calibration_data={"x": images}
+    )
+    assert "opset 9 -> 13" in notes_of(report, "convert versions")
+    assert any("1 Clip" in note and "1 Conv" in note for note in notes_of(report, "quantise"))
+    compile_onnx(path, tmp_path / "f.bin")
+    answers = []
+    for name in ("q.bin", "f.bin"):
+        manifest = _core.read_qpc(str(tmp_path / name))["manifest"]
+        assert manifest is not None
+        assert manifest["random_weights"]
+        with qaic.Session(tmp_path / name, backend="cpu") as session:
+            answers.append(session.run({"x": images})["y"])
+    assert answers[0] == pytest.approx(answers[1], abs=0.05)
+
+
 def overflowing(tmp_path: Path) -> Path:
     """y = exp(x) * w: exp of 100 is more than float32 holds."""
     weights = numpy_helper.from_array(np.ones((4, 2), np.float32), "w")

@@ -13,13 +13,14 @@ from qaickit.compiler.calibration.collect import collect
 from qaickit.compiler.calibration.profile import Profile, read_profile, write_profile
 from qaickit.compiler.graph import graph_precision
 from qaickit.compiler.job import Job
+from qaickit.compiler.runtime import default_opset
 from qaickit.errors import InvalidArgumentError, UnsupportedError
 from qaickit.options import Options
 
 # Options whose value is a profile to read.
 _PROFILES = ("load_profile", "external_quantization_file")
 # The first opset with scales along an axis.
-_LEAST_OPSET = 13
+LEAST_OPSET = 13
 
 
 def calibrate(model: onnx.ModelProto, job: Job) -> list[str]:
@@ -29,7 +30,7 @@ def calibrate(model: onnx.ModelProto, job: Job) -> list[str]:
     (`read_profile`); InvalidArgumentError for the profile of another model.
     """
     options = job.options
-    if not _quantises(options) and options["dump_profile"] is None:
+    if not quantises(options) and options["dump_profile"] is None:
         return []
     if graph_precision(model) == "int8":
         raise UnsupportedError(
@@ -45,7 +46,7 @@ def calibrate(model: onnx.ModelProto, job: Job) -> list[str]:
 def quantise_graph(model: onnx.ModelProto, job: Job) -> list[str]:
     """Quantises with the profile. Numbers by layer go to `job.outcome.layers`."""
     options, profile = job.options, job.outcome.profile
-    if not _quantises(options) or profile is None:
+    if not quantises(options) or profile is None:
         return []
     _refuse_old_opset(model)
     if options["external_quantization_file"] is None:
@@ -79,14 +80,14 @@ def settings_of(options: Options) -> quantise.Settings:
     )
 
 
-def _quantises(options: Options) -> bool:
+def quantises(options: Options) -> bool:
+    """True when the options ask for a quantised graph."""
     return bool(options["convert_to_quantize"]) or any(options[name] for name in _PROFILES)
 
 
 def _kept(job: Job) -> Callable[[onnx.NodeProto], bool]:
     """Nodes that another option gives a precision."""
-    operators = frozenset(job.options["keep_original_precision_for_nodes"] or ())
-    return lambda node: node.op_type in operators or node.output[0] in job.outcome.node_precision
+    return lambda node: node.output[0] in job.outcome.node_precision
 
 
 def _read(option: str, job: Job) -> list[str]:
@@ -128,7 +129,7 @@ def _collect(model: onnx.ModelProto, job: Job) -> list[str]:
     if options["dump_profile"] is not None:
         write_profile(profile, options["dump_profile"])
         notes.append(f"written: '{options['dump_profile']}'")
-        if not _quantises(options):
+        if not quantises(options):
             notes.append("not quantised: that takes convert_to_quantize or load_profile")
     return notes
 
@@ -147,9 +148,10 @@ def _refuse_gaps(model: onnx.ModelProto, job: Job, profile: Profile) -> None:
 
 
 def _refuse_old_opset(model: onnx.ModelProto) -> None:
-    opset = max((e.version for e in model.opset_import if e.domain in ("", "ai.onnx")), default=1)
-    if opset < _LEAST_OPSET:
+    """Error: UnsupportedError where the pass "convert versions" could not raise the opset."""
+    opset = default_opset(model)
+    if opset < LEAST_OPSET:
         raise UnsupportedError(
-            f"its opset is {opset}, quantising takes {_LEAST_OPSET} or later; convert it with onnx."
-            f"version_converter.convert_version(model, {_LEAST_OPSET})"
+            f"its opset is {opset}, which onnx cannot convert to {LEAST_OPSET}, the least for "
+            "quantising; export the model anew with a later opset"
         )

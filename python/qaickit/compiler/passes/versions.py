@@ -7,17 +7,19 @@ import onnx.version_converter
 
 from qaickit.compiler import runtime
 from qaickit.compiler.job import Job
+from qaickit.compiler.passes.quantise import LEAST_OPSET, quantises
 
 # ONNX Runtime's oldest opset; below it operators broadcast by attributes.
 _OLDEST_OPSET = 7
 
 
-def convert_versions(model: onnx.ModelProto, _job: Job) -> list[str]:
-    """Converts an opset or IR version that ONNX Runtime does not take, where onnx can.
+def convert_versions(model: onnx.ModelProto, job: Job) -> list[str]:
+    """Converts an opset or IR version that ONNX Runtime or quantising does not take, if onnx can.
 
     What it cannot stays as it is, for `fix outputs` to refuse with what to do.
     """
-    return [*_convert_ir(model), *_convert_opset(model)]
+    least = LEAST_OPSET if quantises(job.options) else _OLDEST_OPSET
+    return [*_convert_ir(model), *_convert_opset(model, least)]
 
 
 def _convert_ir(model: onnx.ModelProto) -> list[str]:
@@ -31,10 +33,10 @@ def _convert_ir(model: onnx.ModelProto) -> list[str]:
     return [f"IR version {found} -> {limit}"]
 
 
-def _convert_opset(model: onnx.ModelProto) -> list[str]:
+def _convert_opset(model: onnx.ModelProto, least: int) -> list[str]:
     found = runtime.default_opset(model)
     limit = runtime.newest_opset(found)
-    wanted = _OLDEST_OPSET if found < _OLDEST_OPSET else limit
+    wanted = least if found < least else limit
     if wanted == found:
         return []
     try:

@@ -22,9 +22,9 @@ class Layer:
     `node`: its first output; `result`: the tensor it gives once clamps are folded in. `low`,
     `high`, `scale`, `zero`: how the result is held, in the host's uint8; None where it stays in
     floating point. `clipped`: share of the calibration values beyond the range.
-    `result_sqnr`, `weights_sqnr`: signal to quantisation noise in dB, infinite for no noise at all;
-    None where there is nothing to tell it from. That of the result is an estimate from the
-    histogram's bins, and holds for this tensor alone: noise of layers before is not in it.
+    `result_sqnr`, `weights_sqnr`: signal to quantisation noise in dB; None where there is no noise
+    at all, or nothing to tell it from. That of the result is an estimate from the histogram's bins,
+    and holds for this tensor alone: noise of layers before is not in it.
     """
 
     node: str
@@ -75,7 +75,7 @@ def _layer(
     )
 
 
-def _result_numbers(seen: Histogram, scale: ActivationScale) -> tuple[float, float]:
+def _result_numbers(seen: Histogram, scale: ActivationScale) -> tuple[float, float | None]:
     values = np.clip(seen.centres, seen.low, seen.high)
     held = (np.clip(np.rint(values / scale.scale) + scale.zero, 0, 255) - scale.zero) * scale.scale
     outside = (values < scale.low - scale.scale / 2) | (values > scale.high + scale.scale / 2)
@@ -86,14 +86,12 @@ def _result_numbers(seen: Histogram, scale: ActivationScale) -> tuple[float, flo
     )
 
 
-def _weights_sqnr(weights: Weights) -> float:
+def _weights_sqnr(weights: Weights) -> float | None:
     real = weights.real.astype(np.float64)
     return _decibels(
         float((real**2).sum()), float(((weights.quantised.dequantised() - real) ** 2).sum())
     )
 
 
-def _decibels(signal: float, noise: float) -> float:
-    if noise == 0:
-        return math.inf
-    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+def _decibels(signal: float, noise: float) -> float | None:
+    return 10 * math.log10(signal / noise) if signal > 0 and noise > 0 else None
