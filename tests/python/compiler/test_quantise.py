@@ -397,6 +397,8 @@ def test_products_of_two_tensors() -> None:
         helper.make_node("Gemm", ["x", "w", "b"], ["y"], transA=1),
         helper.make_node("Gemm", ["x", "w", "full"], ["y"]),
         helper.make_node("Gemm", ["x", "x"], ["y"]),
+        helper.make_node("Gemm", ["w", "w"], ["y"]),
+        helper.make_node("MatMul", ["w", "x"], ["y"]),
     ],
 )
 def test_products_without_a_kernel_stay(node: onnx.NodeProto) -> None:

@@ -139,6 +139,8 @@ def _able(node: onnx.NodeProto, graph: Graph) -> bool:
     is_float = node.output[0] in graph.floats or any(
         _float_constant(name, graph) for name in node.input
     )
+    if node.op_type not in _ALL_DATA and node.input[0] in graph.constants:
+        return False
     check = _CHECKS.get(node.op_type)
     return is_float and (check is None or check(node, graph))
 
@@ -234,8 +236,6 @@ def _plain_gemm(node: onnx.NodeProto, graph: Graph) -> bool:
 
 def _matrix_product(node: onnx.NodeProto, graph: Graph) -> bool:
     """Weights are a constant matrix; or both sides are tensors of the run."""
-    if node.input[0] in graph.constants:
-        return False
     second = node.input[1]
     if second in graph.constants:
         return _float_constant(second, graph) and len(graph.constants[second].dims) >= 2
