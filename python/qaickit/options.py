@@ -278,6 +278,7 @@ _NO_CUSTOM_OPS = (
 _STATELESS = "outputs named as retained inputs are plain outputs here; pass them on yourself"
 _ONNX_ONLY = "only ONNX models that hold their own weights can be compiled here"
 _ONNX_SAYS = "needed for other kinds of model; an ONNX file describes its own"
+_NOT_QUANTISED = "such nodes are not quantised; a host computes them in the model's own precision"
 _OWN_PRECISION = "a host computes in the model's own precision; Session.precision tells which"
 _DATA = "used where a profile is made: with convert_to_quantize or dump_profile"
 _ONLY_QUANTISED = "tells how to quantise; without quantising it changes nothing"
@@ -300,6 +301,7 @@ _compile_ignored = partial(_row, Group.COMPILE, Host.IGNORED)
 _compile_recorded = partial(_row, Group.COMPILE, Host.RECORDED)
 _compile_refused = partial(_row, Group.COMPILE, Host.REFUSED)
 _precision = partial(_row, Group.PRECISION, Host.RECORDED)
+_precise = partial(_row, Group.PRECISION, Host.ACTED, note=_NOT_QUANTISED)
 _quantises = partial(_row, Group.QUANTISE, Host.ACTED)
 _quantiser = partial(_row, Group.QUANTISE, Host.ACTED, note=_ONLY_QUANTISED)
 _devices = partial(_row, Group.DEVICES, Host.RECORDED)
@@ -360,17 +362,15 @@ OPTIONS: tuple[Option, ...] = (
     _compile_ignored("aic_hw_version", ANY, "Of the compiler's command line: kind of card"),
 
     _precision("convert_to_fp16", BOOL, "Run all floating point in fp16",
-               warns=True, note=_OWN_PRECISION),
+               warns=True, note=f"{_OWN_PRECISION}; constants are clipped to fp16's range"),
     _precision("mxfp6_matmul", BOOL, "Keep weights of matrix products in MXFP6",
                warns=True, note=_OWN_PRECISION),
     _precision("allow_mxint8_mdp_io", BOOL, "Pass data between cards in MXINT8",
                note="one host passes none"),
-    _precision("execute_nodes_in_fp16", TEXTS, "Operators to run in fp16",
-               warns=True, note=_OWN_PRECISION),
-    _precision("node_precision_info_file", FILE_IN, "File that names nodes to run in fp16 or fp32",
-               flag="-node-precision-info", warns=True, note=_OWN_PRECISION),
-    _precision("keep_original_precision_for_nodes", TEXTS, "Operators not to quantise",
-               note=_ONLY_QUANTISED),
+    _precise("execute_nodes_in_fp16", TEXTS, "Operators to run in fp16"),
+    _precise("node_precision_info_file", FILE_IN, "File that names nodes to run in fp16 or fp32",
+             flag="-node-precision-info"),
+    _precise("keep_original_precision_for_nodes", TEXTS, "Operators not to quantise"),
 
     _quantises("input_list_file", FILE_IN, "Text file that names raw input files to calibrate with",
                note=_DATA),
