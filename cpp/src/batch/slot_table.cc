@@ -7,6 +7,10 @@
 namespace qaickit {
 namespace {
 
+// How long a worker waits for more than one slot. A quick device frees many in that time, and each
+// costs less than a wake-up; a slow one is worth a wake-up for each.
+constexpr uint64_t kRefillNs = 50'000;
+
 bool is_abandoned(const std::unique_ptr<Slot>& slot) noexcept {
   return slot->state.load(std::memory_order_acquire) == Slot::kAbandoned;
 }
@@ -19,6 +23,7 @@ SlotTable::SlotTable(std::vector<std::vector<std::unique_ptr<ExecObj>>> exec_obj
     const auto count = static_cast<uint32_t>(exec_objs[a].size());
     masks_[a].first = size();
     masks_[a].all = count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
+    masks_[a].refill = static_cast<int>(count + 1) / 2;
     masks_[a].free.store(masks_[a].all, std::memory_order_relaxed);
     for (uint32_t b = 0; b < count; ++b) {
       auto slot = std::make_unique<Slot>();
@@ -65,8 +70,12 @@ void SlotTable::mark_lost(uint32_t activation) noexcept {
 }
 
 Slot* SlotTable::acquire(uint32_t activation, uint64_t timeout_ns) noexcept {
-  Slot* slot = try_acquire(activation);
-  if (!slot) freed_.await([&] { return (slot = try_acquire(activation)) != nullptr; }, timeout_ns);
+  if (Slot* slot = try_acquire(activation)) return slot;
+  Mask& mask = masks_[activation];
+  mask.refilled.await([&] { return mask.is_refilled(mask.free.load(std::memory_order_relaxed)); },
+                      std::min(timeout_ns, kRefillNs));
+  Slot* slot = nullptr;
+  freed_.await([&] { return (slot = try_acquire(activation)) != nullptr; }, timeout_ns);
   return slot;
 }
 
@@ -79,7 +88,9 @@ Slot* SlotTable::acquire_any(uint64_t timeout_ns) noexcept {
 void SlotTable::release(Slot& slot) noexcept {
   Mask& mask = masks_[slot.activation];
   // release: pairs with the acquire in try_acquire().
-  mask.free.fetch_or(uint64_t{1} << slot.bit, std::memory_order_release);
+  const uint64_t bit = uint64_t{1} << slot.bit;
+  const uint64_t free = mask.free.fetch_or(bit, std::memory_order_release) | bit;
+  if (mask.is_refilled(free)) mask.refilled.notify_all();
   // All: a woken thread may want another activation's slot, and would swallow the wake-up.
   freed_.notify_all();
 }

@@ -155,7 +155,7 @@ class SlotTable {
   Slot* try_acquire(uint32_t activation) noexcept;
   // An idle slot of any activation, or null. Lost ones only when all are.
   Slot* try_acquire_any() noexcept;
-  // Waits for one.
+  // Waits for one; for half of them for a moment, so that a worker is not woken for each.
   Slot* acquire(uint32_t activation, uint64_t timeout_ns) noexcept;
   Slot* acquire_any(uint64_t timeout_ns) noexcept;
   void release(Slot& slot) noexcept;
@@ -191,7 +191,13 @@ class SlotTable {
     std::atomic<uint64_t> free{0};  // bit b: slot first + b is free
     uint64_t all = 0;
     uint32_t first = 0;
+    int refill = 1;  // free slots for which a worker is woken: half of all
     std::atomic<bool> lost{false};
+    EventCount refilled;
+
+    bool is_refilled(uint64_t free_bits) const noexcept {
+      return std::popcount(free_bits) >= refill;
+    }
   };
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Mask> masks_;
