@@ -330,7 +330,7 @@ def report(log: DetailLog, scenario: Scenario = Scenario.OFFLINE, **fields: Any)
     )  # fmt: skip
     stats = Stats(
         samples_ok=3, samples_failed=0, batches=3, caller_batches=0, batch_sizes=[0, 3],
-        activation_batches=[3],
+        activation_batches=[3], lost_activations=0,
     )  # fmt: skip
     values: dict[str, Any] = {"stats": stats, "performance": performance(log, scenario)}
     settings = Settings(scenario=scenario, mode=Mode.PERFORMANCE)
