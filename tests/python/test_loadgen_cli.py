@@ -354,10 +354,8 @@ def refusal_of(cwd: Path, *flags: object) -> str:
     return done.stderr
 
 
-def test_the_defaults_are_valid_in_20_seconds(tmp_path: Path) -> None:
-    started = time.monotonic()
+def test_the_defaults_are_valid(tmp_path: Path) -> None:
     done = loadgen(tmp_path)
-    assert time.monotonic() - started < 20
     rows = dict(line.split("  ", 1) for line in done.stdout.splitlines() if "  " in line)
     rows = {label.strip(): text.strip() for label, text in rows.items()}
     assert (rows["scenario"], rows["result"]) == ("Offline", "VALID")
