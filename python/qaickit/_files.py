@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from qaickit.errors import (
     InvalidArgumentError,
@@ -20,6 +21,9 @@ from qaickit.errors import (
     ResourceExhaustedError,
 )
 
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
 QPC_FILE_NAME = "programqpc.bin"
 ONNX_SUFFIX = ".onnx"
 _QPC_SUFFIXES = (".bin", ".qpc")
@@ -28,6 +32,7 @@ _ACCEPTED = (
     f"or a directory with {QPC_FILE_NAME}"
 )
 _MATCHES_SHOWN = 10
+_HASH_PIECE = 1 << 20
 
 _ERROR_OF_ERRNO: Mapping[int, type[QaicKitError]] = MappingProxyType(
     {
@@ -69,6 +74,16 @@ def read_file(path: str, what: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
+    except OSError as error:
+        raise error_from_os(error, f"cannot read {what} '{path}'") from error
+
+
+def hash_file(state: _Hash, path: str | os.PathLike[str], what: str) -> None:
+    """Feeds a file of any size to `state`. Errors name it as `what` ("the external data")."""
+    try:
+        with open(path, "rb") as file:
+            while piece := file.read(_HASH_PIECE):
+                state.update(piece)
     except OSError as error:
         raise error_from_os(error, f"cannot read {what} '{path}'") from error
 

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qaickit._files import write_file
 from qaickit.errors import NotFoundError, QaicKitError
 
 if TYPE_CHECKING:
@@ -329,7 +330,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.soc_reset:
         return _reset(devices, args.pci) or code
     if args.json is not None:
-        args.json.write_text(_as_json(devices) + "\n", encoding="utf-8")
+        write_file(args.json, (_as_json(devices) + "\n").encode(), "the JSON file")
         return code
     show: Callable[[Sequence[QaicDeviceDict]], None] = _print_lines
     if args.table is not None:

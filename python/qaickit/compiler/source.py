@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from qaickit._core import __version__
-from qaickit._files import error_from_os, read_file
+from qaickit._files import error_from_os, hash_file, read_file
 from qaickit.errors import DataLossError, InvalidArgumentError, NotFoundError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ MAX_MODEL_BYTES = 2**31 - 1
 _FORMAT = "qaickit-qpc-2"
 
 
-# Of a file that is hashed, so much at a time.
-_HASH_PIECE = 1 << 20
 # Initializers smaller than this are read even where the large ones are left in their files.
 _SMALL_BYTES = 1 << 10
 
@@ -87,12 +85,7 @@ class OnnxSource:
         if b"location" not in self.data or not self.model.HasField("graph"):
             return
         for path in _external_files(self.data, self.path):
-            try:
-                with open(path, "rb") as file:
-                    while piece := file.read(_HASH_PIECE):
-                        state.update(piece)
-            except OSError as error:
-                raise error_from_os(error, f"cannot read the external data '{path}'") from error
+            hash_file(state, path, "the external data")
 
     @property
     def stem(self) -> str:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from qaickit._files import error_from_os, read_file
+from qaickit._files import error_from_os, hash_file, read_file
 from qaickit.datasets import Dataset, load_dataset
 from qaickit.errors import DataLossError, InvalidArgumentError
 
@@ -29,7 +29,6 @@ Feed = dict[str, Array]
 
 DEFAULT_RANDOM_SAMPLES = 32
 DISTRIBUTIONS = ("uniform", "gaussian")
-_HASH_PIECE = 1 << 20
 
 
 class ModelInput(NamedTuple):
@@ -408,11 +407,6 @@ def _read_raw(where: str, model_input: ModelInput, file: Path, batched: bool) ->
 def _digest_of(header: list[Any], files: Iterable[Path]) -> str:
     state = hashlib.sha256(json.dumps(header).encode())
     for path in files:
-        try:
-            with open(path, "rb") as file:
-                while piece := file.read(_HASH_PIECE):
-                    state.update(piece)
-        except OSError as error:
-            raise error_from_os(error, f"cannot read the calibration data '{path}'") from error
+        hash_file(state, path, "the calibration data")
         state.update(b"\0")
     return state.hexdigest()

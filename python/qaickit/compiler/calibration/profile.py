@@ -19,9 +19,7 @@ method: that is how a range is set by hand, and what profiles from elsewhere hol
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -30,7 +28,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from qaickit._files import error_from_os, read_file
+from qaickit._files import read_file, write_file
 from qaickit.compiler.calibration.histogram import Counts, Histogram
 from qaickit.errors import DataLossError, InvalidArgumentError
 
@@ -75,18 +73,7 @@ def write_profile(profile: Profile, path: str) -> None:
         "tensors": {name: _entry(tensor) for name, tensor in profile.tensors.items()},
     }
     text = yaml.dump(content, Dumper=_dumper(), sort_keys=False, width=100, allow_unicode=True)
-    temporary = f"{path}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    try:
-        try:
-            with open(temporary, "x", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(temporary, path)
-        except BaseException:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise error_from_os(error, f"cannot write the profile '{path}'") from error
+    write_file(path, text.encode(), "the profile")
 
 
 def read_profile(path: str) -> Profile:

@@ -6,7 +6,7 @@ are on every device.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,12 @@ def _changes_nothing(item: CustomTensor, tensor: shapes.TensorType) -> bool:
     return same_type and item.layout != "NHWC"
 
 
+def _rename(names: MutableSequence[str], old: str, new: str) -> None:
+    for index, name in enumerate(names):
+        if name == old:
+            names[index] = new
+
+
 def _convert_input(
     model: onnx.ModelProto,
     info: onnx.ValueInfoProto,
@@ -99,9 +105,7 @@ def _convert_input(
     """The buffer -> number of the model's type -> NCHW; the model's nodes read the result."""
     inner = graph.fresh_name(model, f"{info.name}.model")
     for node in graph.nodes_of(model.graph):
-        for index, name in enumerate(node.input):
-            if name == info.name:
-                node.input[index] = inner
+        _rename(node.input, info.name, inner)
     chain: list[onnx.NodeProto] = []
     last = info.name
     if item.dtype and item.dtype != shapes.DTYPES[tensor.elem_type]:
@@ -124,10 +128,8 @@ def _convert_output(
     """The model's result -> layout of the buffer -> type of the buffer."""
     inner = graph.fresh_name(model, f"{info.name}.model")
     for node in graph.nodes_of(model.graph):
-        for names in (node.input, node.output):
-            for index, name in enumerate(names):
-                if name == info.name:
-                    names[index] = inner
+        _rename(node.input, info.name, inner)
+        _rename(node.output, info.name, inner)
     for constant in model.graph.initializer:
         if constant.name == info.name:
             constant.name = inner
