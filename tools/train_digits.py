@@ -8,15 +8,9 @@ Needs torch, scikit-learn, numpy, onnx and onnxruntime. torch and scikit-learn a
 script only (development, never at run time); the files committed were made with torch 2.13.0 (CPU
 build) and scikit-learn 1.9.1.
 
-Data: `sklearn.datasets.load_digits`, 1,797 images of 8x8 pixels in 0..16. It is the test part of
-Alpaydin and Kaynak, Optical Recognition of Handwritten Digits (1998), UCI Machine Learning
-Repository, https://doi.org/10.24432/C50P49, CC BY 4.0.
-
-Split: 1,437 to train and 360 held out, stratified by class, seed 0, chosen once. Every choice made
-by looking at a score (size of the net, epochs, augmentation) was made with `--validate`, which
-never reads the held-out samples: it trains on 1,197 of the training part and scores the other 240.
-The number of epochs is fixed, so the held-out score selects nothing. `--folds` trains the finished
-recipe anew on each fold of all 1,797 samples: a figure that leans less on one split of 360.
+`tools/digits_task.py` has the data and its split. The number of epochs is fixed, so the held-out
+score selects nothing. `--folds` trains the finished recipe anew on each fold of all 1,797 samples:
+a figure that leans less on one split of 360.
 
 Written, into `python/qaickit/models/digits/` unless `--output` names another directory:
 
@@ -36,22 +30,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-import onnxruntime as ort
 import torch
-from onnx import TensorProto, helper, numpy_helper
-from sklearn.datasets import load_digits
-from sklearn.model_selection import (
-    StratifiedKFold,
-    train_test_split,
-)
+from onnx import helper, numpy_helper
+from sklearn.model_selection import StratifiedKFold
 from torch import nn
 from torch.nn import functional
 
-SEED = 0
-HELD_OUT = 360
-VALIDATION = 240
+from digits_task import (
+    MODELS,
+    SEED,
+    Samples,
+    load_split,
+    report,
+    scaled,
+    score,
+    to_model,
+    validate,
+    write_model,
+)
+
 EPOCHS = 120
 BATCH = 64
 PEAK_LEARNING_RATE = 3e-3
@@ -61,31 +59,8 @@ MAX_ROTATION_RAD = 0.2
 MAX_SHEAR = 0.1
 MAX_SCALE = 0.1
 MAX_SHIFT_PX = 0.75
-PIXEL_MAX = 16
 
-DEFAULT_OUTPUT = Path(__file__).resolve().parents[1] / "python" / "qaickit" / "models" / "digits"
-
-Images = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int64]
-
-
-def load_split() -> tuple[Images, Labels, Images, Labels]:
-    """Return (train images, train labels, held-out images, held-out labels).
-
-    Images are uint8 [n, 8, 8] in 0..16, labels int64 [n]; n is 1,437 and 360.
-    """
-    bunch = load_digits()
-    images = bunch.images.astype(np.uint8)
-    labels = bunch.target.astype(np.int64)
-    train, held_out = train_test_split(
-        np.arange(len(labels)), test_size=HELD_OUT, stratify=labels, random_state=SEED
-    )
-    return images[train], labels[train], images[held_out], labels[held_out]
-
-
-def scaled(images: Images) -> npt.NDArray[np.float32]:
-    """Return uint8 [n, 8, 8] in 0..16 as the model's input, float32 [n, 1, 8, 8] in 0..1."""
-    return images[:, None].astype(np.float32) / np.float32(PIXEL_MAX)
+DEFAULT_OUTPUT = MODELS / "digits"
 
 
 def build_net() -> nn.Sequential:
@@ -124,13 +99,13 @@ def augment(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return functional.grid_sample(batch, grid, padding_mode="zeros", align_corners=False)
 
 
-def train(images: Images, labels: Labels) -> nn.Sequential:
-    """Train for EPOCHS epochs on uint8 [n, 8, 8] and int64 [n]; return the net in eval mode."""
+def train(samples: Samples) -> onnx.ModelProto:
+    """Train for EPOCHS epochs; return the net as ONNX."""
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     generator = torch.Generator().manual_seed(SEED)
-    inputs, targets = torch.from_numpy(scaled(images)), torch.from_numpy(labels)
+    inputs, targets = torch.from_numpy(scaled(samples.images)), torch.from_numpy(samples.labels)
     net = build_net()
     optimizer = torch.optim.AdamW(
         net.parameters(), lr=PEAK_LEARNING_RATE, weight_decay=WEIGHT_DECAY
@@ -156,7 +131,7 @@ def train(images: Images, labels: Labels) -> nn.Sequential:
             total += float(loss.detach()) * len(chosen)
         if (epoch + 1) % 20 == 0:
             print(f"epoch {epoch + 1:3d}/{EPOCHS}  training loss {total / len(targets):.4f}")
-    return net.eval()
+    return to_onnx(net.eval())
 
 
 def to_onnx(net: nn.Sequential) -> onnx.ModelProto:
@@ -207,67 +182,16 @@ def to_onnx(net: nn.Sequential) -> onnx.ModelProto:
                 output="logits",
                 transB=1,
             )
-    graph = helper.make_graph(
-        nodes,
-        "digits",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 8, 8])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])],
-        weights,
-    )
-    # IR 8 is the one that came with opset 17; the newest would shut out older runtimes.
-    model = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", 17)],
-        ir_version=8,
-        producer_name="qaickit tools/train_digits.py",
-    )
-    helper.set_model_props(
-        model,
-        {
-            "qaickit.random_weights": "false",
-            "qaickit.source": "trained on UCI Optical Recognition of Handwritten Digits "
-            "(Alpaydin and Kaynak, 1998, doi:10.24432/C50P49, CC BY 4.0)",
-        },
-    )
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return to_model("digits", "tools/train_digits.py", nodes, weights)
 
 
-def score(model: onnx.ModelProto, images: Images, labels: Labels) -> int:
-    """Return how many of uint8 [n, 8, 8] the ONNX model classifies right under ONNX Runtime."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    (logits,) = session.run(["logits"], {"image": scaled(images)})
-    return int((logits.argmax(axis=1) == labels).sum())
-
-
-def report(what: str, right: int, total: int) -> None:
-    """Print one accuracy as count and percentage."""
-    print(f"{what} top-1: {right}/{total} = {right / total:.2%}")
-
-
-def validate(images: Images, labels: Labels) -> None:
-    """Train on all but VALIDATION of the given samples and report the score on those."""
-    part, rest = train_test_split(
-        np.arange(len(labels)), test_size=VALIDATION, stratify=labels, random_state=SEED
-    )
-    model = to_onnx(train(images[part], labels[part]))
-    report("validation", score(model, images[rest], labels[rest]), len(rest))
-
-
-def cross_validate(images: Images, labels: Labels, folds: int) -> None:
+def cross_validate(samples: Samples, folds: int) -> None:
     """Train once per fold (stratified, SEED) without it and report the scores on the folds."""
-    total = 0
-    splits = StratifiedKFold(folds, shuffle=True, random_state=SEED).split(images, labels)
+    right = 0
+    splits = StratifiedKFold(folds, shuffle=True, random_state=SEED).split(*samples)
     for number, (part, rest) in enumerate(splits, start=1):
-        model = to_onnx(train(images[part], labels[part]))
-        right = score(model, images[rest], labels[rest])
-        report(f"fold {number}/{folds}", right, len(rest))
-        total += right
-    report(f"{folds}-fold", total, len(labels))
+        right += score(f"fold {number}/{folds}", train(samples.at(part)), samples.at(rest))
+    report(f"{folds}-fold", right, len(samples.labels))
 
 
 def main() -> int:
@@ -282,27 +206,22 @@ def main() -> int:
                         help="directory to write to (default: the package's own)")  # fmt: skip
     args = parser.parse_args()
 
-    images, labels, held_images, held_labels = load_split()
+    samples, held_out = load_split()
     if args.validate:
-        validate(images, labels)
+        validate(samples, train)
         return 0
     if args.folds is not None:
         if args.folds < 2:
             parser.error(f"argument --folds: expected 2 or more, got {args.folds}")
-        both = np.concatenate([images, held_images]), np.concatenate([labels, held_labels])
-        cross_validate(*both, args.folds)
+        both = (np.concatenate(parts) for parts in zip(samples, held_out, strict=True))
+        cross_validate(Samples(*both), args.folds)
         return 0
 
-    model = to_onnx(train(images, labels))
-    args.output.mkdir(parents=True, exist_ok=True)
-    onnx_path, heldout_path = args.output / "digits.onnx", args.output / "heldout.npz"
-    onnx_path.write_bytes(model.SerializeToString(deterministic=True))
-    np.savez_compressed(heldout_path, images=held_images, labels=held_labels)
-    for path in (onnx_path, heldout_path):
-        print(f"wrote {path} ({path.stat().st_size:,} bytes)")
-    # Scored from the file, so that the figure is that of what is committed.
-    right = score(onnx.load(onnx_path), held_images, held_labels)
-    report("held-out", right, len(held_labels))
+    model = train(samples)
+    write_model(args.output / "digits.onnx", model, held_out)
+    heldout_path = args.output / "heldout.npz"
+    np.savez_compressed(heldout_path, images=held_out.images, labels=held_out.labels)
+    print(f"wrote {heldout_path} ({heldout_path.stat().st_size:,} bytes)")
     return 0
 
 

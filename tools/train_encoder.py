@@ -6,10 +6,9 @@
 Needs numpy, scipy, scikit-learn, onnx and onnxruntime; scipy and scikit-learn are needed by this
 script only. One minute on one core.
 
-Data and split are those of `tools/train_digits.py`: 1,437 images to train, the 360 of
-`python/qaickit/models/digits/heldout.npz` held out. Every choice made by looking at a score was
-made with `--validate`, which trains on 1,197 of the training part and scores the other 240. The
-number of epochs is fixed, so the held-out score selects nothing.
+`tools/digits_task.py` has the data and its split; the 360 held out are those of
+`python/qaickit/models/digits/heldout.npz`. The number of epochs is fixed, so the held-out score
+selects nothing.
 
 The net is a vision transformer in small (Dosovitskiy et al., "An Image is Worth 16x16 Words",
 2021): the image in 16 patches of 2x2 pixels, a linear embedding with learned positions, two blocks
@@ -39,22 +38,27 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from scipy.special import erf
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
-SEED = 0
-HELD_OUT = 360
-VALIDATION = 240
+from digits_task import (
+    CLASSES,
+    MODELS,
+    SEED,
+    Samples,
+    load_split,
+    scaled,
+    to_model,
+    validate,
+    write_model,
+)
+
 EPOCHS = 150
 BATCH = 64
 PEAK_LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.05
 LABEL_SMOOTHING = 0.05
 MAX_SHIFT_PX = 0.75
-PIXEL_MAX = 16
 
 PATCH = 2
 SIDE = 4  # patches in a row
@@ -62,30 +66,13 @@ WIDTH = 48
 HEADS = 4
 HIDDEN = 96
 BLOCKS = 2
-CLASSES = 10
 EPSILON = 1e-5
 
-MODELS = Path(__file__).resolve().parents[1] / "python" / "qaickit" / "models"
 DEFAULT_OUTPUT = MODELS / "digits_encoder"
 
 Array = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
 Parameters = dict[str, Array]
 Back = Callable[[Array], Array]
-
-
-def load_split() -> tuple[Array, Labels, Array, Labels]:
-    """Return (train images, train labels, held-out images, held-out labels).
-
-    Images are float32 [n, 1, 8, 8] in 0..1, labels int64 [n]; n is 1,437 and 360.
-    """
-    bunch = load_digits()
-    images = (bunch.images[:, None] / PIXEL_MAX).astype(np.float32)
-    labels = bunch.target.astype(np.int64)
-    train, held_out = train_test_split(
-        np.arange(len(labels)), test_size=HELD_OUT, stratify=labels, random_state=SEED
-    )
-    return images[train], labels[train], images[held_out], labels[held_out]
 
 
 def initial_parameters(random: np.random.Generator) -> Parameters:
@@ -250,8 +237,9 @@ def shifted(images: Array, random: np.random.Generator) -> Array:
     return images
 
 
-def train(images: Array, labels: Labels) -> Parameters:
-    """Train for EPOCHS epochs on float32 [n, 1, 8, 8] and int64 [n]; return the parameters."""
+def train(samples: Samples) -> onnx.ModelProto:
+    """Train for EPOCHS epochs; return the net as ONNX."""
+    images, labels = scaled(samples.images), samples.labels
     random = np.random.default_rng(SEED)
     net = Net(initial_parameters(random))
     first = {name: np.zeros_like(p) for name, p in net.parameters.items()}
@@ -273,7 +261,7 @@ def train(images: Array, labels: Labels) -> Parameters:
             adam_step(net, first, second, step, one_cycle(step / steps))
         if (epoch + 1) % 30 == 0:
             print(f"epoch {epoch + 1:3d}/{EPOCHS}  training loss {total / len(labels):.4f}")
-    return net.parameters
+    return to_onnx(net.parameters)
 
 
 def one_cycle(done: float) -> float:
@@ -363,41 +351,7 @@ def to_onnx(parameters: Parameters) -> onnx.ModelProto:
         x = e.block(x, f"block{block}")
     x = e.node("ReduceMean", "pooled", e.norm(x, "norm"), axes=[1], keepdims=0)
     e.linear(x, "head", "logits")
-    graph = helper.make_graph(
-        e.nodes,
-        "digits-encoder",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 8, 8])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", CLASSES])],
-        e.weights,
-    )
-    # IR 8 is the one that came with opset 17; the newest would shut out older runtimes.
-    model = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", 17)],
-        ir_version=8,
-        producer_name="qaickit tools/train_encoder.py",
-    )
-    helper.set_model_props(
-        model,
-        {
-            "qaickit.random_weights": "false",
-            "qaickit.source": "trained on UCI Optical Recognition of Handwritten Digits "
-            "(Alpaydin and Kaynak, 1998, doi:10.24432/C50P49, CC BY 4.0)",
-        },
-    )
-    onnx.checker.check_model(model, full_check=True)
-    return model
-
-
-def score(model: onnx.ModelProto, images: Array, labels: Labels) -> int:
-    """Return how many of float32 [n, 1, 8, 8] the ONNX model classifies right."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    (logits,) = session.run(["logits"], {"image": images})
-    return int((logits.argmax(axis=1) == labels).sum())
+    return to_model("digits-encoder", "tools/train_encoder.py", e.nodes, e.weights)
 
 
 def main() -> int:
@@ -409,23 +363,11 @@ def main() -> int:
                         help="directory to write to (default: the package's own)")  # fmt: skip
     args = parser.parse_args()
 
-    images, labels, held_images, held_labels = load_split()
+    samples, held_out = load_split()
     if args.validate:
-        part, rest = train_test_split(
-            np.arange(len(labels)), test_size=VALIDATION, stratify=labels, random_state=SEED
-        )
-        model = to_onnx(train(images[part], labels[part]))
-        right = score(model, images[rest], labels[rest])
-        print(f"validation top-1: {right}/{len(rest)} = {right / len(rest):.2%}")
+        validate(samples, train)
         return 0
-    model = to_onnx(train(images, labels))
-    args.output.mkdir(parents=True, exist_ok=True)
-    path = args.output / "encoder.onnx"
-    path.write_bytes(model.SerializeToString(deterministic=True))
-    print(f"wrote {path} ({path.stat().st_size:,} bytes)")
-    # Scored from the file, so that the figure is that of what is committed.
-    right = score(onnx.load(path), held_images, held_labels)
-    print(f"held-out top-1: {right}/{len(held_labels)} = {right / len(held_labels):.2%}")
+    write_model(args.output / "encoder.onnx", train(samples), held_out)
     return 0
 
 
