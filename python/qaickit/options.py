@@ -271,6 +271,10 @@ _ONE_SHAPE = (
     "a QPC has fixed shapes; define the symbols with onnx_define_symbol, or several sets of them "
     "with network_specialization_config"
 )
+_SETS = (
+    "one profile and one custom IO file serve all sets; calibration data may be of any of them. "
+    "Refused where batchsize and a set give one symbol two sizes, since neither can win"
+)
 _NO_CUSTOM_OPS = (
     "operators of one's own are built for cards; write them as functions of the ONNX model, which "
     "run everywhere"
@@ -332,7 +336,8 @@ OPTIONS: tuple[Option, ...] = (
              note="written into the QPC; a host uses threads_per_activation"),
     _compile("batchsize", INT, "First dim of every input, instead of the model's", low=1),
     _compile("network_specialization_config", FILE_IN,
-             "JSON file with several sets of sizes of the symbols; a run chooses by its inputs"),
+             "JSON file with several sets of sizes of the symbols; a run chooses by its inputs",
+             note=_SETS),
     _compile_recorded("output_node_names", TEXTS, "Names of the outputs",
                       flag="-output-node-name", note=_ONNX_SAYS),
     _compile_recorded("model_inputs", MODEL_INPUTS, "Name, type and shape of the inputs",

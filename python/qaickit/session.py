@@ -503,7 +503,7 @@ def _positive(kind: options.Kind, name: str, expects: str, value: object) -> Any
     return number
 
 
-def random_inputs(shapes: ShapeDict) -> dict[str, Array]:
+def random_inputs(shapes: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> dict[str, Array]:
     """Seeded values for each input: floats of a normal distribution, integers 0 or 1.
 
     Integers are small because they are often indices, of tokens or classes, which must exist.

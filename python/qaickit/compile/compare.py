@@ -7,7 +7,7 @@ floating point that both graphs compute under one name.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from qaickit.compiler import CompileSettings, pipeline
-from qaickit.compiler.calibration.data import ModelInput, feeds, open_data
+from qaickit.compiler.calibration.data import Feed, open_data, sets_of
+from qaickit.compiler.calibration.feeds import feeds
 from qaickit.compiler.job import Job
 from qaickit.compiler.source import OnnxSource
 from qaickit.errors import InvalidArgumentError, UnsupportedError
@@ -112,16 +113,15 @@ def compare(
         OnnxSource.read(model_path),
         CompileSettings(settings.options, settings.calibration, vendor=None),
     )
-    differences = _tensors(wanted, found, by_layer)
+    differences = _tensors(wanted.model, found.model, by_layer)
     names = [difference.name for difference in differences]
-    sessions = [_session(model, names) for model in (wanted, found)]
-    inputs = [_model_input(info) for info in wanted.graph.input]
+    sessions = [_session(built.model, names) for built in (wanted, found)]
     opened = open_data(data)
     comparison = Comparison(opened.text)
-    for _, feed, count in feeds(opened, inputs):
+    for _, feed, count in feeds(opened, sets_of(wanted.program)):
         results = [session.run(names, feed) for session in sessions]
         for difference, one, other in zip(differences, *results, strict=True):
-            difference.add(_part(one, inputs, count), _part(other, inputs, count))
+            difference.add(_part(one, feed, count), _part(other, feed, count))
         comparison.samples += count
     outputs = [difference for difference in differences if difference.is_output]
     layers = [difference for difference in differences if not difference.is_output]
@@ -180,12 +180,12 @@ def _reference_options(settings: CompileSettings) -> Any:
     return resolve(kept, options.origins)
 
 
-def _built(source: OnnxSource, settings: CompileSettings) -> onnx.ModelProto:
+def _built(source: OnnxSource, settings: CompileSettings) -> pipeline.Built:
     settings.options.refuse(compiling=True)
     built = pipeline.build(Job(source, settings))
     if built.files:
         raise UnsupportedError("a model over 2 GB cannot be compared here")
-    return built.model
+    return built
 
 
 def _tensors(wanted: onnx.ModelProto, found: onnx.ModelProto, by_layer: bool) -> list[Difference]:
@@ -222,15 +222,9 @@ def _session(model: onnx.ModelProto, names: Sequence[str]) -> Any:
     )
 
 
-def _model_input(info: onnx.ValueInfoProto) -> ModelInput:
-    tensor = info.type.tensor_type
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-    return ModelInput(info.name, dtype, tuple(dim.dim_value for dim in tensor.shape.dim))
-
-
-def _part(values: Array, inputs: Iterable[ModelInput], count: int) -> Array:
+def _part(values: Array, feed: Feed, count: int) -> Array:
     """Without the samples that only fill the last batch."""
-    batches = {model_input.dims[0] for model_input in inputs if model_input.dims}
+    batches = {len(array) for array in feed.values() if array.ndim}
     is_batched = values.ndim > 0 and batches == {values.shape[0]}
     return values[:count] if is_batched else values
 

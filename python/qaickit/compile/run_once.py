@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
 import numpy as np
 
+from qaickit._core import read_qpc
 from qaickit._files import make_directory, write_file
 from qaickit.compiler import CompileSettings
-from qaickit.compiler.calibration.data import ModelInput, feeds
+from qaickit.compiler.calibration.data import sets_of
+from qaickit.compiler.calibration.feeds import feeds
 from qaickit.session import Session, random_inputs
 
 
@@ -34,8 +37,8 @@ def run_once(
 
 
 def _inputs(session: Session, settings: CompileSettings) -> dict[str, Any]:
-    shapes = session.model_input_shape_dict
-    if settings.data is None:
-        return random_inputs(shapes)
-    inputs = [ModelInput(name, dtype, shape) for name, (shape, dtype) in shapes.items()]
-    return next(iter(feeds(settings.data, inputs)))[1]
+    sets = sets_of(read_qpc(session.qpc_path)["program"])
+    if settings.data is not None:
+        return next(iter(feeds(settings.data, sets)))[1]
+    largest = max(sets, key=lambda inputs: sum(math.prod(i.dims) for i in inputs))
+    return random_inputs({i.name: (i.dims, i.dtype) for i in largest})

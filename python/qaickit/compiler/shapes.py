@@ -64,13 +64,17 @@ def read_type(info: onnx.ValueInfoProto, where: str) -> TensorType:
 
 
 def write_type(info: onnx.ValueInfoProto, tensor: TensorType) -> None:
-    """Makes `info` say exactly `tensor`, which is fixed."""
+    """Makes `info` say exactly `tensor`, whose dims are known by size or by name."""
     info.type.Clear()
     info.type.tensor_type.elem_type = tensor.elem_type
     # An empty shape is a scalar, which is not the same as no shape.
     info.type.tensor_type.shape.SetInParent()
     for dim in tensor.dims or ():
-        info.type.tensor_type.shape.dim.add().dim_value = int(dim)
+        added = info.type.tensor_type.shape.dim.add()
+        if isinstance(dim, str):
+            added.dim_param = dim
+        else:
+            added.dim_value = dim
 
 
 def define_symbols(model: onnx.ModelProto, symbols: Mapping[str, int]) -> list[str]:

@@ -16,9 +16,9 @@ from qaickit.compiler.calibration.data import (
     RandomNoise,
     RawFileList,
     Source,
-    feeds,
     open_data,
 )
+from qaickit.compiler.calibration.feeds import feeds
 from qaickit.datasets import Dataset
 from qaickit.errors import DataLossError, InvalidArgumentError, NotFoundError
 
@@ -32,7 +32,7 @@ def samples(count: int, dims: tuple[int, ...] = (3,)) -> np.ndarray:
 
 
 def joined(source: Source, inputs: list[ModelInput]) -> tuple[np.ndarray, int]:
-    found = list(feeds(source, inputs))
+    found = list(feeds(source, [inputs]))
     for _, feed, _ in found:
         for i in inputs:
             assert feed[i.name].shape == i.dims
@@ -58,7 +58,7 @@ def test_samples_come_in_order_whatever_their_batches(sizes: list[int], batch: i
 def test_inputs_that_share_no_batch_are_taken_whole() -> None:
     inputs = [ModelInput("x", F32, (2, 3)), ModelInput("scale", F32, ())]
     items = [{"x": samples(2), "scale": np.array(3, F32)}] * 3
-    found = list(feeds(open_data(items), inputs))
+    found = list(feeds(open_data(items), [inputs]))
     assert [count for *_, count in found] == [1, 1, 1]
     assert found[0][1]["scale"].shape == ()
 
@@ -82,7 +82,7 @@ def test_dataset_mapping_and_name(tmp_path: Path) -> None:
 
 def test_digits_by_name() -> None:
     (feed, count), *_ = (
-        (f, n) for _, f, n in feeds(open_data("digits"), [ModelInput("i", F32, (8, 1, 8, 8))])
+        (f, n) for _, f, n in feeds(open_data("digits"), [[ModelInput("i", F32, (8, 1, 8, 8))]])
     )
     assert (count, feed["i"].min(), feed["i"].max()) == (8, 0.0, 1.0)
 
@@ -92,7 +92,7 @@ def test_noise(distribution: str) -> None:
     source = RandomNoise(distribution, samples=8)
     assert source.random
     first, second = (
-        [feed for _, feed, _ in feeds(source, [X, IDS])] for _ in range(2)
+        [feed for _, feed, _ in feeds(source, [[X, IDS]])] for _ in range(2)
     )  # fmt: skip
     assert len(first) == 4
     assert all(np.array_equal(a["x"], b["x"]) for a, b in zip(first, second, strict=True))
@@ -117,7 +117,7 @@ def test_raw_files(tmp_path: Path) -> None:
         data[2 * i : 2 * i + 2].tofile(tmp_path / f"x{i}.raw")
         ids[2 * i : 2 * i + 2].tofile(tmp_path / f"ids{i}.raw")
     source = write_list(tmp_path, ["x0.raw,ids0.raw", "", f" {tmp_path}/x1.raw , ids1.raw "])
-    found = list(feeds(source, [X, IDS]))
+    found = list(feeds(source, [[X, IDS]]))
     assert np.array_equal(np.concatenate([f["x"] for _, f, _ in found]), data)
     assert np.array_equal(np.concatenate([f["ids"] for _, f, _ in found]), ids)
 
@@ -158,15 +158,15 @@ def test_bad_raw_files(tmp_path: Path, lines: list[str], error: type[Exception],
     (tmp_path / "empty.raw").write_bytes(b"")
     np.array([1, np.nan, 3], F32).tofile(tmp_path / "nan.raw")
     with pytest.raises(error, match=text):
-        list(feeds(write_list(tmp_path, lines), [X]))
+        list(feeds(write_list(tmp_path, lines), [[X]]))
 
 
 def test_bad_lists(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="the list of input files"):
-        list(feeds(RawFileList(str(tmp_path / "none.txt")), [X]))
+        list(feeds(RawFileList(str(tmp_path / "none.txt")), [[X]]))
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(DataLossError, match="text file"):
-        list(feeds(RawFileList(str(tmp_path / "binary")), [X]))
+        list(feeds(RawFileList(str(tmp_path / "binary")), [[X]]))
 
 
 # --- bad input -----------------------------------------------------------------------------------
@@ -187,13 +187,13 @@ def test_bad_lists(tmp_path: Path) -> None:
 )
 def test_bad_arrays(items: list[Any], text: str) -> None:
     with pytest.raises(InvalidArgumentError, match=text):
-        list(feeds(open_data(items), [X]))
+        list(feeds(open_data(items), [[X]]))
 
 
 def test_unequal_counts() -> None:
     items = [{"x": samples(2), "ids": np.zeros((3, 4), np.int64)}]
     with pytest.raises(InvalidArgumentError, match="equally many samples"):
-        list(feeds(open_data(items), [X, IDS]))
+        list(feeds(open_data(items), [[X, IDS]]))
 
 
 def test_what_is_no_data() -> None:

@@ -16,7 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from qaickit import _core
 from qaickit.compile.cli import main
-from qaickit.compiler.calibration.data import Arrays, FirstSamples, ModelInput, feeds
+from qaickit.compiler.calibration.data import Arrays, FirstSamples, ModelInput
+from qaickit.compiler.calibration.feeds import feeds
 from qaickit.models import MODELS
 from qaickit.session import Session
 
@@ -242,7 +243,7 @@ def test_first_samples() -> None:
     inputs = [ModelInput("x", np.dtype(np.float32), (2, 3))]
     values = np.arange(30, dtype=np.float32).reshape(10, 3)
     source = FirstSamples(Arrays([{"x": values}], text="test"), 5)
-    batches = [feed["x"][:count] for _, feed, count in feeds(source, inputs)]
+    batches = [feed["x"][:count] for _, feed, count in feeds(source, [inputs])]
     np.testing.assert_array_equal(np.concatenate(batches), values[:5])
     assert source.digest() != FirstSamples(Arrays([{"x": values}], text="test"), 6).digest()
 

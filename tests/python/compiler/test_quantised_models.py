@@ -262,10 +262,15 @@ def test_one_pass_in_several_runs_finds_the_same(
 ) -> None:
     model = onnx.load(DIGITS)
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+    sets = collect.input_sets(model, [])
     names = ["image", *(node.output[0] for node in model.graph.node)]
-    whole = collect.collect(model, names, open_data({"image": training[:16]}), bins=64, threads=1)
+    whole = collect.collect(
+        model, names, open_data({"image": training[:16]}), sets=sets, bins=64, threads=1
+    )
     monkeypatch.setattr(collect, "CHUNK_BYTES", 1)
-    parts = collect.collect(model, names, open_data({"image": training[:16]}), bins=64, threads=2)
+    parts = collect.collect(
+        model, names, open_data({"image": training[:16]}), sets=sets, bins=64, threads=2
+    )
     assert whole.samples == parts.samples == 16
     assert list(whole.histograms) == names
     for name in names:

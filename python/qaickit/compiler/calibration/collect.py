@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +16,12 @@ import onnxruntime
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from qaickit.compiler.calibration import data as sources
 from qaickit.compiler.calibration import histogram
-from qaickit.compiler.calibration.data import Feed, ModelInput, Source
+from qaickit.compiler.calibration.data import Feed, ModelInput, ShapeSets, Source
+from qaickit.compiler.calibration.feeds import feeds
 from qaickit.compiler.calibration.histogram import Histogram
 from qaickit.compiler.graph import serialise
-from qaickit.compiler.shapes import DTYPES, read_type
+from qaickit.compiler.shapes import DTYPES, TensorType, read_type, write_type
 from qaickit.errors import InvalidArgumentError, UnsupportedError
 
 # What the tensors of one run may take. A model with more is run several times on each sample.
@@ -41,13 +42,15 @@ def collect(
     tensors: Sequence[str],
     source: Source,
     *,
+    sets: ShapeSets,
     bins: int,
     threads: int | None = None,
     console: Console | None = None,
 ) -> Collected:
-    """Runs `model`, of fixed shapes, on all of `source`; one histogram per name in `tensors`.
+    """Runs `model` on all of `source`; one histogram per name in `tensors`.
 
-    `tensors` are float32 inputs of the model or results of its nodes. `bins`: see
+    `tensors` are float32 inputs of the model or results of its nodes. `sets`: the inputs in each
+    set of shapes that the model may run with. `bins`: see
     `histogram.exponent_for`. `threads`: for the model and for counting (default: all that this
     process may use). Memory: the model, one batch, and `CHUNK_BYTES` of tensors; where they need
     more, the data is read several times. Progress is shown on `console` where it is a terminal.
@@ -57,9 +60,9 @@ def collect(
     tensor that takes NaN or an infinite value, naming sample and tensor; UnsupportedError where
     onnxruntime cannot run the model.
     """
-    inputs = inputs_of(model)
-    names = {i.name for i in inputs}
-    chunks = _chunks(model, [name for name in tensors if name not in names])
+    names = {i.name for i in sets[0]}
+    with _fixed(model, sets):
+        chunks = _chunks(model, [name for name in tensors if name not in names])
     from_inputs = [name for name in tensors if name in names]
     workers = threads or len(os.sched_getaffinity(0))
     found: dict[str, Histogram] = {}
@@ -70,7 +73,7 @@ def collect(
             text = "calibrating" if len(chunks) == 1 else f"calibrating, {number + 1}/{len(chunks)}"
             task = progress.add_task(text, total=None, samples=0)
             samples = 0
-            for where, feed, count in sources.feeds(source, inputs):
+            for where, feed, count in feeds(source, sets):
                 values = _run(session, chunk, feed, where)
                 if number == 0:
                     values.update({name: feed[name] for name in from_inputs})
@@ -85,13 +88,33 @@ def collect(
     return Collected({name: found[name] for name in tensors}, samples)
 
 
-def inputs_of(model: onnx.ModelProto) -> list[ModelInput]:
-    """The inputs of a model with fixed shapes."""
-    types = [(info.name, read_type(info, f"input '{info.name}'")) for info in model.graph.input]
+def input_sets(model: onnx.ModelProto, shape_sets: Sequence[Sequence[list[int]]]) -> ShapeSets:
+    """The inputs in each set of `Outcome.shape_sets`; the one set of fixed shapes without."""
+    infos = model.graph.input
+    types = [read_type(info, f"input '{info.name}'") for info in infos]
+    if not shape_sets:
+        shape_sets = [[[int(dim) for dim in t.dims or ()] for t in types]]
     return [
-        ModelInput(name, np.dtype(DTYPES[t.elem_type]), tuple(int(dim) for dim in t.dims or ()))
-        for name, t in types
+        [
+            ModelInput(info.name, np.dtype(DTYPES[t.elem_type]), tuple(dims))
+            for info, t, dims in zip(infos, types, one_set, strict=False)
+        ]
+        for one_set in shape_sets
     ]
+
+
+@contextmanager
+def _fixed(model: onnx.ModelProto, sets: ShapeSets) -> Iterator[None]:
+    """Inputs of the set with most elements, so that the greatest sizes can be inferred."""
+    before = [onnx.ValueInfoProto.FromString(i.SerializeToString()) for i in model.graph.input]
+    largest = max(sets, key=lambda inputs: sum(math.prod(i.dims) for i in inputs))
+    for info, model_input in zip(model.graph.input, largest, strict=True):
+        write_type(info, TensorType(info.type.tensor_type.elem_type, model_input.dims))
+    try:
+        yield
+    finally:
+        del model.graph.input[:]
+        model.graph.input.extend(before)
 
 
 def _count(name: str, values: Any, bins: int, where: str) -> Histogram:

@@ -9,8 +9,10 @@ Importing this module loads neither onnx nor onnxruntime.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +41,10 @@ class ModelInput(NamedTuple):
     dims: tuple[int, ...]
 
 
+# The inputs of a model in each of the sets of shapes that it may run with.
+ShapeSets = Sequence[Sequence[ModelInput]]
+
+
 class Entry(NamedTuple):
     """What a source gives at a time: `where` names it for errors; some samples of each input."""
 
@@ -60,8 +66,11 @@ class Source(Protocol):
     def digest(self) -> str:
         """Hex digest of the content, for the key of a cache."""
 
-    def entries(self, inputs: Sequence[ModelInput]) -> Iterator[Entry]:
-        """The samples from the start, in order."""
+    def entries(self, sets: ShapeSets) -> Iterator[Entry]:
+        """The samples from the start, in order. Each fits one of `sets`, of which there may be one.
+
+        What does not fit, `calibration.feeds` refuses.
+        """
 
 
 def open_data(data: object) -> Source:
@@ -108,16 +117,24 @@ class NamedDataset:
         files = sorted(path.glob("*.npy")) if path.is_dir() else [path] if path.is_file() else []
         return _digest_of(["dataset", path.name], files)
 
-    def entries(self, inputs: Sequence[ModelInput]) -> Iterator[Entry]:
-        batch = batch_of(inputs)
-        specs = [(i.name, i.dtype, i.dims if batch is None else i.dims[1:]) for i in inputs]
-        dataset = load_dataset(self.name, specs)
-        step = batch or 1
-        for start in range(0, len(dataset), step):
-            part = {name: array[start : start + step] for name, array in dataset.inputs.items()}
-            if batch is None:
-                part = {name: array[0] for name, array in part.items()}
-            yield Entry(f"{self.text}, sample {start}", part)
+    def entries(self, sets: ShapeSets) -> Iterator[Entry]:
+        for inputs in sets if self.random else [self._fitting(sets)]:
+            batch = batch_of(inputs)
+            dataset = load_dataset(self.name, _specs(inputs))
+            step = batch or 1
+            for start in range(0, len(dataset), step):
+                part = {name: array[start : start + step] for name, array in dataset.inputs.items()}
+                if batch is None:
+                    part = {name: array[0] for name, array in part.items()}
+                yield Entry(f"{self.text}, sample {start}", part)
+
+    def _fitting(self, sets: ShapeSets) -> Sequence[ModelInput]:
+        """The first set that the dataset fits. Error: what it says to the last, where none is."""
+        for inputs in sets[:-1]:
+            with contextlib.suppress(InvalidArgumentError):
+                load_dataset(self.name, _specs(inputs))
+                return inputs
+        return sets[-1]
 
 
 @dataclass(frozen=True)
@@ -125,7 +142,7 @@ class RandomNoise:
     """Seeded noise, as the vendor's compiler profiles when it is given no data.
 
     Floats are uniform in 0..1 or of a normal distribution ("gaussian"), integers 0 or 1 (see
-    `load_dataset`).
+    `load_dataset`). Where several sets of shapes are allowed, each gets `samples` of them.
     """
 
     distribution: str = "uniform"
@@ -142,18 +159,19 @@ class RandomNoise:
     def digest(self) -> str:
         return _digest_of(["random", self.distribution, self.samples], [])
 
-    def entries(self, inputs: Sequence[ModelInput]) -> Iterator[Entry]:
+    def entries(self, sets: ShapeSets) -> Iterator[Entry]:
         generator = np.random.default_rng(0)
-        batch = batch_of(inputs) or 1
-        specs = [(i.name, i.dtype, i.dims) for i in inputs]
-        for index in range(-(-self.samples // batch)):
-            part = load_dataset("random", specs, count=1, seed=index).inputs
-            arrays = {i.name: part[i.name][0] for i in inputs}
-            if self.distribution == "gaussian":
-                for i in inputs:
-                    if i.dtype.kind == "f":
-                        arrays[i.name] = generator.standard_normal(i.dims).astype(i.dtype)
-            yield Entry(f"{self.text}, batch {index}", arrays)
+        for inputs in sets:
+            batch = batch_of(inputs) or 1
+            specs = [(i.name, i.dtype, i.dims) for i in inputs]
+            for index in range(-(-self.samples // batch)):
+                part = load_dataset("random", specs, count=1, seed=index).inputs
+                arrays = {i.name: part[i.name][0] for i in inputs}
+                if self.distribution == "gaussian":
+                    for i in inputs:
+                        if i.dtype.kind == "f":
+                            arrays[i.name] = generator.standard_normal(i.dims).astype(i.dtype)
+                yield Entry(f"{self.text}, batch {index}", arrays)
 
 
 class Arrays:
@@ -180,7 +198,7 @@ class Arrays:
                 state.update(array.data)
         return state.hexdigest()
 
-    def entries(self, inputs: Sequence[ModelInput]) -> Iterator[Entry]:
+    def entries(self, sets: ShapeSets) -> Iterator[Entry]:
         for index, item in enumerate(self._items):
             if not isinstance(item, Mapping):
                 raise InvalidArgumentError(
@@ -213,14 +231,15 @@ class RawFileList:
     def digest(self) -> str:
         return _digest_of(["raw files"], [file for _, files in self._lines() for file in files])
 
-    def entries(self, inputs: Sequence[ModelInput]) -> Iterator[Entry]:
+    def entries(self, sets: ShapeSets) -> Iterator[Entry]:
         for where, files in self._lines():
-            if len(files) != len(inputs):
-                names = ", ".join(repr(i.name) for i in inputs)
+            if len(files) != len(sets[0]):
+                names = ", ".join(repr(i.name) for i in sets[0])
                 raise InvalidArgumentError(
-                    f"{where}: expected {len(inputs)} files, for {names}, with commas between, "
+                    f"{where}: expected {len(sets[0])} files, for {names}, with commas between, "
                     f"got {len(files)}"
                 )
+            inputs = _set_by_size(files, sets)
             batched = batch_of(inputs) is not None
             pairs = zip(inputs, files, strict=True)
             yield Entry(where, {i.name: _read_raw(where, i, file, batched) for i, file in pairs})
@@ -261,10 +280,10 @@ class FirstSamples:
     def digest(self) -> str:
         return _digest_of(["first", self.count, self.source.digest()], [])
 
-    def entries(self, inputs: Sequence[ModelInput]) -> Iterator[Entry]:
+    def entries(self, sets: ShapeSets) -> Iterator[Entry]:
         left = self.count
-        for entry in self.source.entries(inputs):
-            samples = _samples_of(entry, inputs)
+        for entry in self.source.entries(sets):
+            samples = _samples_of(entry, sets[0])
             if samples <= left:
                 yield entry
             else:
@@ -291,99 +310,43 @@ def batch_of(inputs: Sequence[ModelInput]) -> int | None:
     return first.pop() if len(first) == 1 else None
 
 
-def feeds(source: Source, inputs: Sequence[ModelInput]) -> Iterator[tuple[str, Feed, int]]:
-    """The samples as whole inputs of the model: (what they are, arrays by name, how many samples).
-
-    Samples are put together to the model's batch size; the last batch is filled with the first
-    samples. Each array is C-contiguous and has exactly the dims and dtype of its input.
-
-    Errors: InvalidArgumentError (names, dtypes, shapes, NaN or infinity, no samples at all) and
-    those of the source; each names the sample and the input.
-    """
-    batch = batch_of(inputs)
-    pending: list[Feed] = []
-    held = total = 0
-    where = ""
-    first: Feed | None = None
-    for entry in source.entries(inputs):
-        count = _checked(entry, inputs, batch)
-        total += count
-        where = where or entry.where
-        if batch is None or (count == batch and not pending):
-            first = first or _plain(entry.arrays, inputs)
-            yield entry.where, _plain(entry.arrays, inputs), count
-            where = ""
-            continue
-        pending.append(_plain(entry.arrays, inputs))
-        held += count
-        while held >= batch:
-            joined = _joined(pending)
-            feed = {name: np.ascontiguousarray(a[:batch]) for name, a in joined.items()}
-            first = first or feed
-            yield where, feed, batch
-            held -= batch
-            pending = [{name: a[batch:] for name, a in joined.items()}] if held else []
-            where = entry.where if held else ""
-    if total == 0:
-        raise InvalidArgumentError(f"{source.text}: expected at least one sample, got none")
-    if held and batch is not None:
-        joined = _joined(pending)
-        fill = first or joined
-        rows = np.arange(batch - held)
-        feed = {n: np.concatenate([a, fill[n][rows % len(fill[n])]]) for n, a in joined.items()}
-        yield where, feed, held
+def sets_of(program: Mapping[str, Any]) -> ShapeSets:
+    """The inputs of a program, as `qaickit._core.read_qpc` has it, in each allowed shape."""
+    inputs = program["inputs"]
+    fixed = [[tensor["dims"] for tensor in inputs]]
+    return [
+        [
+            ModelInput(tensor["name"], np.dtype(tensor["dtype"]), tuple(dims))
+            for tensor, dims in zip(inputs, one_set, strict=False)
+        ]
+        for one_set in (program["allowed_shapes"] or fixed)
+    ]
 
 
-def _plain(arrays: Mapping[str, Array], inputs: Sequence[ModelInput]) -> Feed:
-    return {i.name: np.asarray(arrays[i.name], order="C") for i in inputs}
+def _specs(inputs: Sequence[ModelInput]) -> list[tuple[str, np.dtype[Any], tuple[int, ...]]]:
+    """What `load_dataset` is told: the dims of one sample."""
+    is_batched = batch_of(inputs) is not None
+    return [(i.name, i.dtype, i.dims[1:] if is_batched else i.dims) for i in inputs]
 
 
-def _joined(parts: list[Feed]) -> Feed:
-    if len(parts) == 1:
-        return parts[0]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _set_by_size(files: Sequence[Path], sets: ShapeSets) -> Sequence[ModelInput]:
+    """The set whose whole inputs have the files' sizes; else where they are so many samples."""
+    with contextlib.suppress(OSError):
+        sizes = [file.stat().st_size for file in files]
+        for fits in (_is_whole, _is_samples):
+            for inputs in sets:
+                if all(fits(i, size, inputs) for i, size in zip(inputs, sizes, strict=True)):
+                    return inputs
+    return sets[-1]
 
 
-def _checked(entry: Entry, inputs: Sequence[ModelInput], batch: int | None) -> int:
-    """The number of samples of an entry that fits the inputs."""
-    unknown = sorted(set(entry.arrays) - {i.name for i in inputs})
-    missing = [i.name for i in inputs if i.name not in entry.arrays]
-    if unknown or missing:
-        raise InvalidArgumentError(
-            f"{entry.where}: expected arrays {[i.name for i in inputs]}, got "
-            f"{sorted(entry.arrays)}; missing {missing}, unknown {unknown}"
-        )
-    counts = {i.name: _check_array(entry, i, batch) for i in inputs}
-    if len(set(counts.values())) != 1:
-        raise InvalidArgumentError(
-            f"{entry.where}: expected equally many samples for all inputs, got {counts}"
-        )
-    return next(iter(counts.values()))
+def _is_whole(model_input: ModelInput, size: int, _inputs: Sequence[ModelInput]) -> bool:
+    return size == math.prod(model_input.dims) * model_input.dtype.itemsize
 
 
-def _check_array(entry: Entry, model_input: ModelInput, batch: int | None) -> int:
-    name, dtype, dims = model_input
-    array = entry.arrays[name]
-    if not isinstance(array, np.ndarray):
-        raise InvalidArgumentError(
-            f"{entry.where}: input '{name}': expected a numpy array, got {type(array).__name__}"
-        )
-    fits = array.shape == dims
-    if batch is not None:
-        fits = array.ndim == len(dims) and array.shape[1:] == dims[1:] and len(array) > 0
-    if array.dtype != dtype or not fits:
-        wanted = list(dims) if batch is None else ["samples", *dims[1:]]
-        raise InvalidArgumentError(
-            f"{entry.where}: input '{name}': expected {dtype} [{', '.join(map(str, wanted))}], "
-            f"got {array.dtype} {list(array.shape)}; cast or reshape it"
-        )
-    if dtype.kind == "f" and not np.isfinite(array).all():
-        nans = int(np.isnan(array).sum())
-        raise InvalidArgumentError(
-            f"{entry.where}: input '{name}': expected finite values, got {nans} NaN and "
-            f"{int((~np.isfinite(array)).sum()) - nans} infinite ones of {array.size}"
-        )
-    return 1 if batch is None else len(array)
+def _is_samples(model_input: ModelInput, size: int, inputs: Sequence[ModelInput]) -> bool:
+    each = math.prod(model_input.dims[1:]) * model_input.dtype.itemsize
+    return batch_of(inputs) is not None and size > 0 and each > 0 and size % each == 0
 
 
 def _read_raw(where: str, model_input: ModelInput, file: Path, batched: bool) -> Array:

@@ -39,10 +39,10 @@ def set_custom_io(model: onnx.ModelProto, job: Job) -> list[str]:
         return notes
     inputs = {info.name: info for info in model.graph.input}
     outputs = {info.name: info for info in model.graph.output}
+    known = [*inputs, *outputs]
     for item in custom_io.read_custom_io(path):
         info = inputs.get(item.name) or outputs.get(item.name)
         if info is None:
-            known = [*inputs, *outputs]
             raise InvalidArgumentError(
                 f"the custom IO file '{path}' has '{item.name}', which is no input or output of "
                 f"the model{did_you_mean(item.name, known)}; those it has: {', '.join(known)}"
@@ -51,6 +51,8 @@ def set_custom_io(model: onnx.ModelProto, job: Job) -> list[str]:
         _check(item, tensor, path)
         if _changes_nothing(item, tensor):
             continue
+        if item.layout == "NHWC":
+            _move_axes(job.outcome.shape_sets, known.index(item.name))
         convert = _convert_input if item.name in inputs else _convert_output
         convert(model, info, item, tensor)
         if item.is_integer:
@@ -208,6 +210,12 @@ def _set_buffer_type(
         dims = tuple(dims[axis] for axis in _TO_NHWC)
     elem_type = _ELEM_TYPES[item.dtype] if item.dtype else tensor.elem_type
     shapes.write_type(info, shapes.TensorType(elem_type, dims))
+
+
+def _move_axes(shape_sets: list[list[list[int]]], index: int) -> None:
+    """Of several allowed shapes, too, it is the buffers' that the program tells."""
+    for dims in shape_sets:
+        dims[index] = [dims[index][axis] for axis in _TO_NHWC]
 
 
 def _skip_requantising(

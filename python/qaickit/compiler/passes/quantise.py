@@ -9,7 +9,7 @@ from rich.console import Console
 
 from qaickit.compiler import quantise
 from qaickit.compiler.calibration import methods
-from qaickit.compiler.calibration.collect import collect
+from qaickit.compiler.calibration.collect import collect, input_sets
 from qaickit.compiler.calibration.profile import Profile, read_profile, write_profile
 from qaickit.compiler.graph import graph_precision
 from qaickit.compiler.job import Job
@@ -113,6 +113,7 @@ def _collect(model: onnx.ModelProto, job: Job) -> list[str]:
         model,
         plan.tensors,
         source,
+        sets=input_sets(model, job.outcome.shape_sets),
         bins=options["num_histogram_bins"],
         threads=options["profiling_threads"],
         console=Console(stderr=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import onnx
 
@@ -10,41 +11,43 @@ from qaickit.compiler import shapes
 from qaickit.compiler.job import Job
 from qaickit.compiler.passes import symbols as fixing
 from qaickit.compiler.specializations import read_specializations
-from qaickit.errors import UnsupportedError
-
-# Options whose passes need one fixed shape.
-_FIXED_ONLY = (
-    "convert_to_quantize", "dump_profile", "load_profile", "external_quantization_file",
-    "custom_io_list_file", "dump_custom_io_config_template_file", "batchsize",
-)  # fmt: skip
+from qaickit.errors import InvalidArgumentError
 
 
 def define_shapes(model: onnx.ModelProto, job: Job) -> list[str]:
     """Fixes all shapes, or those of each set of `network_specialization_config`.
 
     With sets, symbols stay in the graph, and `job.outcome.shape_sets` gets the dims of each input
-    and output for each set. Errors: those of `define_symbols`, `fix_outputs` and of the file;
-    UnsupportedError with options that need one fixed shape.
+    and output for each set. `batchsize` counts for all sets. Errors: those of `define_symbols`,
+    `fix_outputs` and of the file; InvalidArgumentError where a set and `batchsize` say two sizes.
     """
     path = job.options["network_specialization_config"]
     if path is None:
         return [*fixing.define_symbols(model, job), *fixing.fix_outputs(model, job)]
-    for option in _FIXED_ONLY:
-        if job.options.is_set(option):
-            raise UnsupportedError(
-                f"option '{option}' needs one fixed shape, and network_specialization_config "
-                "gives several; leave one of them out"
-            )
+    batch = job.options["batchsize"]
+    common = job.settings.define_symbols
+    of_batch = {} if batch is None else shapes.set_batch(model, batch)
     notes = []
-    for sizes in read_specializations(path):
-        job.outcome.shape_sets.append(
-            _work_out(model, job, {**job.settings.define_symbols, **sizes})
-        )
+    for number, sizes in enumerate(read_specializations(path), 1):
+        _refuse_other_batch(sizes, of_batch, number, path)
+        job.outcome.shape_sets.append(_work_out(model, job, {**common, **of_batch, **sizes}))
         notes.append(", ".join(f"{name} = {size}" for name, size in sizes.items()))
     for index, info in enumerate((*model.graph.input, *model.graph.output)):
         _open(info, index, job)
     del model.graph.value_info[:]
     return notes
+
+
+def _refuse_other_batch(
+    sizes: Mapping[str, int], of_batch: Mapping[str, int], number: int, path: str
+) -> None:
+    for name, batch in of_batch.items():
+        if sizes.get(name, batch) != batch:
+            raise InvalidArgumentError(
+                f"batchsize={batch} sets '{name}', and the specialization file '{path}', set "
+                f"{number}, gives it {sizes[name]}: a set may differ from another in its batch, so "
+                "neither can win; leave batchsize out, or the symbol out of the sets"
+            )
 
 
 def largest(shape_sets: list[list[list[int]]], index: int) -> list[int]:
