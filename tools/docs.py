@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pdoc
 
+from stub_docs import entries
+
 PACKAGES = ("qaic", "qaicrt", "QAicApi_pb2", "qaickit")
 # Module -> the stub of the compiled module that its names come from.
 STUBS = {"qaicrt": "qaickit._qaicrt"}
@@ -31,16 +33,28 @@ def public_modules(package: str) -> list[str]:
     return [name for name in names if not any(part[0] == "_" for part in name.split("."))]
 
 
+def stub_path(compiled: str) -> Path:
+    """The stub of a compiled module, in its package."""
+    package, _, name = compiled.rpartition(".")
+    return Path(str(importlib.import_module(package).__file__)).with_name(f"{name}.pyi")
+
+
 def lend_stub(module: str, compiled: str, directory: Path) -> None:
     """Puts the stub of a compiled module where pdoc looks for that of `module`."""
-    package, _, name = compiled.rpartition(".")
-    folder = Path(str(importlib.import_module(package).__file__)).parent
-    text = (folder / f"{name}.pyi").read_text()
+    text = stub_path(compiled).read_text(encoding="utf-8")
     lines = text.splitlines()
     # Without the stub's own docstring: the module's is the one to show.
     first = ast.parse(text).body[0]
     del lines[first.lineno - 1 : first.end_lineno]
     (directory / f"{module}.pyi").write_text("\n".join(lines) + "\n")
+
+
+def untold(module: str, compiled: str, page: Path) -> list[str]:
+    """Names that the stub of a compiled module tells of and its page does not."""
+    told = page.read_text(encoding="utf-8")
+    stub = ast.parse(stub_path(compiled).read_text(encoding="utf-8"))
+    names = {key.partition(":")[0] for key, _ in entries(stub.body)}
+    return sorted(name for name in names if f'id="{name}"' not in told)
 
 
 def main() -> int:
@@ -63,6 +77,10 @@ def main() -> int:
     if missing:
         print(f"no page for {', '.join(missing)}", file=sys.stderr)
         return 1
+    for module, compiled in STUBS.items():
+        if left_out := untold(module, compiled, pages[module]):
+            print(f"not on the page of {module}: {', '.join(left_out)}", file=sys.stderr)
+            return 1
     print(f"{len(modules)} pages: {output / 'index.html'}")
     return 0
 

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "core_docs.h"
 #include "dicts.h"
 #include "errors.h"
 #include "module.h"
@@ -42,12 +43,15 @@ void bind_devices(py::module_& m) {
     const auto dir = py::cast<std::string>(py::str(entry));
     if (!dir.empty()) add_package_dir(dir);
   }
-  m.def("backends", &list_backends);
-  m.def("workload_kinds", [] {
-    py::list kinds;
-    for (std::string_view kind : Workload::kinds()) kinds.append(std::string(kind));
-    return kinds;
-  });
+  m.def("backends", &list_backends, doc("backends"));
+  m.def(
+      "workload_kinds",
+      [] {
+        py::list kinds;
+        for (std::string_view kind : Workload::kinds()) kinds.append(std::string(kind));
+        return kinds;
+      },
+      doc("workload_kinds"));
 }
 
 }  // namespace qaickit::py_

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bind_session.h"
+#include "core_docs.h"
 #include "dicts.h"
 #include "errors.h"
 #include "module.h"
@@ -134,33 +135,42 @@ class PyLoadgenTest {
 }  // namespace
 
 void bind_loadgen(py::module_& m) {
-  m.def("loadgen_version", &loadgen_version);
-  py::class_<PyLoadgenTest>(m, "LoadgenTest")
+  m.def("loadgen_version", &loadgen_version, doc("loadgen_version"));
+  py::class_<PyLoadgenTest>(m, "LoadgenTest", doc("LoadgenTest"))
       .def(py::init<std::shared_ptr<PySession>, const std::string&, std::vector<py::array>,
                     const py::dict&>(),
            py::arg("session"), py::arg("workload"), py::arg("arrays"), py::arg("options"))
       .def(
           "wait_ms", [](PyLoadgenTest& t, uint64_t ms) { return t.test().wait_ms(ms); },
-          py::arg("timeout_ms"), py::call_guard<py::gil_scoped_release>())
-      .def_property_readonly("samples_issued",
-                             [](PyLoadgenTest& t) { return t.test().samples_issued(); })
-      .def_property_readonly("samples_done",
-                             [](PyLoadgenTest& t) {
-                               const py::gil_scoped_release released;
-                               return t.test().samples_done();
-                             })
+          py::arg("timeout_ms"), py::call_guard<py::gil_scoped_release>(),
+          doc("LoadgenTest.wait_ms"))
+      .def_property_readonly(
+          "samples_issued", [](PyLoadgenTest& t) { return t.test().samples_issued(); },
+          doc("LoadgenTest.samples_issued"))
+      .def_property_readonly(
+          "samples_done",
+          [](PyLoadgenTest& t) {
+            const py::gil_scoped_release released;
+            return t.test().samples_done();
+          },
+          doc("LoadgenTest.samples_done"))
       .def(
           "abort", [](PyLoadgenTest& t) { t.test().abort(); },
-          py::call_guard<py::gil_scoped_release>())
-      .def("result", [](PyLoadgenTest& t) { raise_if_error(t.test().result()); })
-      .def("stats", [](PyLoadgenTest& t) {
-        BatchStats stats;
-        {
-          const py::gil_scoped_release released;
-          stats = t.test().stats();
-        }
-        return to_dict(stats);
-      });
+          py::call_guard<py::gil_scoped_release>(), doc("LoadgenTest.abort"))
+      .def(
+          "result", [](PyLoadgenTest& t) { raise_if_error(t.test().result()); },
+          doc("LoadgenTest.result"))
+      .def(
+          "stats",
+          [](PyLoadgenTest& t) {
+            BatchStats stats;
+            {
+              const py::gil_scoped_release released;
+              stats = t.test().stats();
+            }
+            return to_dict(stats);
+          },
+          doc("LoadgenTest.stats"));
 }
 
 }  // namespace qaickit::py_

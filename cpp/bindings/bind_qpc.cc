@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "core_docs.h"
 #include "dicts.h"
 #include "errors.h"
 #include "module.h"
@@ -106,30 +107,38 @@ PyQpc::PyQpc(const std::string& path) {
 }
 
 void bind_qpc(py::module_& m) {
-  py::class_<PyQpc, std::shared_ptr<PyQpc>>(m, "Qpc")
+  py::class_<PyQpc, std::shared_ptr<PyQpc>>(m, "Qpc", doc("Qpc"))
       .def(py::init<const std::string&>(), py::arg("path"))
-      .def_property_readonly("path", [](const PyQpc& q) { return q.qpc->label(); })
-      .def_property_readonly("program", [](const PyQpc& q) { return to_dict(q.qpc->program()); })
-      .def_property_readonly("manifest", [](const PyQpc& q) { return to_dict(q.qpc->manifest()); })
-      .def("verify",
-           [](const PyQpc& q) {
-             Status status;
-             {
-               const py::gil_scoped_release released;
-               status = q.qpc->verify();
-             }
-             raise_if_error(status);
-           })
-      .def("describe", &describe)
-      .def("segment", &segment, py::arg("name"));
-  m.def("read_qpc", [](const std::string& path) { return describe(PyQpc(path)); }, py::arg("path"));
+      .def_property_readonly(
+          "path", [](const PyQpc& q) { return q.qpc->label(); }, doc("Qpc.path"))
+      .def_property_readonly(
+          "program", [](const PyQpc& q) { return to_dict(q.qpc->program()); }, doc("Qpc.program"))
+      .def_property_readonly(
+          "manifest", [](const PyQpc& q) { return to_dict(q.qpc->manifest()); },
+          doc("Qpc.manifest"))
+      .def(
+          "verify",
+          [](const PyQpc& q) {
+            Status status;
+            {
+              const py::gil_scoped_release released;
+              status = q.qpc->verify();
+            }
+            raise_if_error(status);
+          },
+          doc("Qpc.verify"))
+      .def("describe", &describe, doc("Qpc.describe"))
+      .def("segment", &segment, py::arg("name"), doc("Qpc.segment"));
+  m.def(
+      "read_qpc", [](const std::string& path) { return describe(PyQpc(path)); }, py::arg("path"),
+      doc("read_qpc"));
   m.def(
       "qpc_segment",
       [](const std::string& path, const std::string& name) { return segment(PyQpc(path), name); },
-      py::arg("path"), py::arg("name"));
+      py::arg("path"), py::arg("name"), doc("qpc_segment"));
   m.def("write_qpc", &write, py::arg("path"), py::arg("program"), py::arg("manifest"),
         py::arg("model"), py::arg("extra") = std::map<std::string, Extra>{},
-        py::arg("weights") = std::vector<py::buffer>{});
+        py::arg("weights") = std::vector<py::buffer>{}, doc("write_qpc"));
 }
 
 }  // namespace qaickit::py_

@@ -9,6 +9,7 @@
 
 #include "arrays.h"
 #include "bind_qpc.h"
+#include "core_docs.h"
 #include "dicts.h"
 #include "errors.h"
 #include "module.h"
@@ -123,7 +124,7 @@ void PySession::close() {
 }
 
 void bind_session(py::module_& m) {
-  py::class_<PySession, std::shared_ptr<PySession>>(m, "Session")
+  py::class_<PySession, std::shared_ptr<PySession>>(m, "Session", doc("Session"))
       .def(py::init([](const PyQpc& qpc, const std::string& backend, std::vector<int> device_ids,
                        uint32_t num_activations, uint32_t set_size, uint32_t threads_per_activation,
                        DeviceSettings device_settings, bool metrics, uint32_t profile_runs) {
@@ -137,34 +138,44 @@ void bind_session(py::module_& m) {
            py::arg("set_size") = 10, py::arg("threads_per_activation") = 1,
            py::arg("device_settings") = DeviceSettings{}, py::arg("metrics") = false,
            py::arg("profile_runs") = 0)
-      .def_property_readonly("program",
-                             [](const PySession& s) { return to_dict(s.session().program()); })
-      .def_property_readonly("manifest", [](const PySession& s) { return to_dict(s.manifest()); })
       .def_property_readonly(
-          "backend", [](const PySession& s) { return std::string(s.session().backend().name); })
-      .def_property_readonly("devices",
-                             [](const PySession& s) {
-                               py::list devices;
-                               for (const auto& d : s.session().devices())
-                                 devices.append(to_dict(d));
-                               return devices;
-                             })
-      .def_property_readonly("precision",
-                             [](const PySession& s) { return s.session().precision(); })
-      .def("run", &PySession::run, py::arg("input_dict"))
+          "program", [](const PySession& s) { return to_dict(s.session().program()); },
+          doc("Session.program"))
+      .def_property_readonly(
+          "manifest", [](const PySession& s) { return to_dict(s.manifest()); },
+          doc("Session.manifest"))
+      .def_property_readonly(
+          "backend", [](const PySession& s) { return std::string(s.session().backend().name); },
+          doc("Session.backend"))
+      .def_property_readonly(
+          "devices",
+          [](const PySession& s) {
+            py::list devices;
+            for (const auto& d : s.session().devices()) devices.append(to_dict(d));
+            return devices;
+          },
+          doc("Session.devices"))
+      .def_property_readonly(
+          "precision", [](const PySession& s) { return s.session().precision(); },
+          doc("Session.precision"))
+      .def("run", &PySession::run, py::arg("input_dict"), doc("Session.run"))
       .def("benchmark", &PySession::benchmark, py::arg("inferences"), py::arg("seconds"),
-           py::arg("inputs") = py::none())
-      .def("metrics",
-           [](const PySession& s) { return to_dict(value_or_raise(s.session().metrics())); })
-      .def("profile",
-           [](const PySession& s) {
-             py::list runs;
-             for (const RunProfile& run : value_or_raise(s.session().profile())) {
-               runs.append(to_dict(run));
-             }
-             return runs;
-           })
-      .def("close", &PySession::close);
+           py::arg("inputs") = py::none(), doc("Session.benchmark"))
+      .def(
+          "metrics",
+          [](const PySession& s) { return to_dict(value_or_raise(s.session().metrics())); },
+          doc("Session.metrics"))
+      .def(
+          "profile",
+          [](const PySession& s) {
+            py::list runs;
+            for (const RunProfile& run : value_or_raise(s.session().profile())) {
+              runs.append(to_dict(run));
+            }
+            return runs;
+          },
+          doc("Session.profile"))
+      .def("close", &PySession::close, doc("Session.close"));
 }
 
 }  // namespace qaickit::py_

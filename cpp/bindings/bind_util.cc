@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include "core_docs.h"
 #include "errors.h"
 #include "module.h"
 #include "qaickit/qaic.h"
@@ -142,10 +143,10 @@ void reset_device(int32_t id) {
 }  // namespace
 
 void bind_util(py::module_& m) {
-  m.def("qaic_library", &library);
-  m.def("qaic_device_ids", &device_ids);
-  m.def("qaic_device", &device, py::arg("id"));
-  m.def("qaic_reset_device", &reset_device, py::arg("id"));
+  m.def("qaic_library", &library, doc("qaic_library"));
+  m.def("qaic_device_ids", &device_ids, doc("qaic_device_ids"));
+  m.def("qaic_device", &device, py::arg("id"), doc("qaic_device"));
+  m.def("qaic_reset_device", &reset_device, py::arg("id"), doc("qaic_reset_device"));
 }
 
 }  // namespace qaickit::py_

@@ -171,32 +171,67 @@ class QaicDeviceDict(TypedDict):
     board_serial: str | None  # simulated cards only, and so is telemetry
     telemetry: QaicTelemetryDict | None
 
-def qaic_library() -> QaicLibraryDict: ...
-def qaic_device_ids() -> list[int]: ...
-def qaic_device(id: int) -> QaicDeviceDict: ...
-def qaic_reset_device(id: int) -> None: ...
-def backends() -> list[BackendDict]: ...
-def workload_kinds() -> list[str]: ...
-def loadgen_version() -> str: ...
+def qaic_library() -> QaicLibraryDict:
+    """The vendor's library (or the simulator that `QAIC_LIB` names), loaded at the first call.
+
+    Errors: UnavailableError, listing what was tried; UnsupportedError for another major version.
+    """
+
+def qaic_device_ids() -> list[int]:
+    """Ids of the cards that `QAIC_VISIBLE_DEVICES` leaves. Errors as of `qaic_library`."""
+
+def qaic_device(id: int) -> QaicDeviceDict:
+    """What a card tells of itself; units are in the names of the fields.
+
+    Errors: NotFoundError for an id that is none, and those of `qaic_library`.
+    """
+
+def qaic_reset_device(id: int) -> None:
+    """Resets a simulated card. Errors: UnsupportedError for a real one, and as of `qaic_device`."""
+
+def backends() -> list[BackendDict]:
+    """Each kind of device, the most specific first, with its devices or why it has none."""
+
+def workload_kinds() -> list[str]:
+    """Names of the workloads that `LoadgenTest` takes."""
+
+def loadgen_version() -> str:
+    """Version of the LoadGen library that is compiled in."""
 
 class Qpc:
-    """An opened QPC: mapped, and checked as qaickit/qpc.h says."""
+    """An opened QPC: mapped, and checked as qaickit/qpc.h says.
+
+    Errors: NotFoundError, PermissionDeniedError, DataLossError (what is damaged, and where).
+    """
 
     def __init__(self, path: str) -> None: ...
     @property
-    def path(self) -> str: ...
+    def path(self) -> str:
+        """The file's."""
+
     @property
-    def program(self) -> ProgramDict: ...
+    def program(self) -> ProgramDict:
+        """Names, dtypes, dims and bytes of what goes in and out."""
+
     @property
-    def manifest(self) -> ManifestDict | None: ...
+    def manifest(self) -> ManifestDict | None:
+        """How it was compiled; None where there is no host half."""
+
     def verify(self) -> None:
         """Raises DataLossError unless every digest is right, those of the weights too."""
 
-    def describe(self) -> QpcDict: ...
-    def segment(self, name: str) -> bytes: ...
+    def describe(self) -> QpcDict:
+        """What is in it: segments with their SHA-256, program, manifest."""
 
-def read_qpc(path: str) -> QpcDict: ...
-def qpc_segment(path: str, name: str) -> bytes: ...
+    def segment(self, name: str) -> bytes:
+        """The bytes of one segment. NotFoundError lists the names that there are."""
+
+def read_qpc(path: str) -> QpcDict:
+    """What is in a QPC file: segments with their SHA-256, program, manifest. Errors as of `Qpc`."""
+
+def qpc_segment(path: str, name: str) -> bytes:
+    """The bytes of one segment. Errors as of `Qpc`; NotFoundError lists the known names."""
+
 def write_qpc(
     path: str,
     program: Mapping[str, Any],
@@ -205,10 +240,23 @@ def write_qpc(
     extra: Mapping[str, bytes | tuple[bytes, int]] = ...,
     weights: Sequence[npt.NDArray[Any]] = ...,
 ) -> None:
-    """Writes a QPC. `weights`: see QpcContent in qaickit/qpc.h; not copied."""
+    """Writes a QPC, which appears whole or not at all.
+
+    `extra`: segments by name, each alone or with the bytes of its static part. `weights`: see
+    QpcContent in qaickit/qpc.h; C-contiguous, not copied. Errors: InvalidArgumentError for a
+    program or manifest that is none, ValueError for weights that are not contiguous,
+    PermissionDeniedError, ResourceExhaustedError (disk full).
+    """
 
 class Session:
-    """A QPC on its devices. Safe from many threads; every call that can wait releases the GIL."""
+    """A QPC on its devices. Safe from many threads; every call that can wait releases the GIL.
+
+    `backend` empty: a card if one is there, else the CPU. `device_ids` empty: device 0.
+    `num_activations` on each device, each with `set_size` ExecObjs where the device is
+    asynchronous. `device_settings`: as README's table of backends has them. Errors name the file,
+    the backend and what to do: NotFoundError, UnavailableError, UnsupportedError (a missing half),
+    ResourceExhaustedError (too few cores), InvalidArgumentError (a setting).
+    """
 
     def __init__(
         self,
@@ -224,33 +272,59 @@ class Session:
         profile_runs: int = 0,
     ) -> None: ...
     @property
-    def program(self) -> ProgramDict: ...
+    def program(self) -> ProgramDict:
+        """What goes in and out: as the QPC says, unless the settings change it (skip_stage)."""
+
     @property
-    def manifest(self) -> ManifestDict | None: ...
+    def manifest(self) -> ManifestDict | None:
+        """How it was compiled; None where there is no host half."""
+
     @property
-    def backend(self) -> str: ...
+    def backend(self) -> str:
+        """Name of the kind of device."""
+
     @property
-    def devices(self) -> list[DeviceDict]: ...
+    def devices(self) -> list[DeviceDict]:
+        """The devices that it runs on."""
+
     @property
-    def precision(self) -> str: ...
-    def run(self, input_dict: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]: ...
+    def precision(self) -> str:
+        """What the arithmetic really is ("fp32"), whatever the manifest asks for."""
+
+    def run(self, input_dict: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """One inference; waits for an idle activation.
+
+        Inputs by name, of the program's dtypes and of one of its shapes; borrowed until it returns,
+        copied where they are not C-contiguous. Returns new arrays. Errors: InvalidArgumentError (a
+        name, dtype or shape), ClosedError, and what the device says.
+        """
+
     def benchmark(
         self, inferences: int, seconds: float, inputs: Mapping[str, npt.NDArray[Any]] | None = None
-    ) -> tuple[int, float]: ...
+    ) -> tuple[int, float]:
+        """(Inferences, seconds) of a native loop on all activations.
+
+        So many `inferences`, or for `seconds` where that is 0. An inference is a whole batch.
+        `inputs` as of `run`; None: whatever the buffers hold. Errors as of `run`.
+        """
+
     def metrics(self) -> MetricsDict:
         """Of `run` so far, with `metrics` or `profile_runs`; else FailedPreconditionError."""
 
     def profile(self) -> list[RunProfileDict]:
         """The first `profile_runs` runs, in order; as `metrics` otherwise."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Waits for runs to end (10 s at most, then TimedOutError) and gives the devices back."""
 
 class LoadgenTest:
     """One LoadGen test on a thread of its own; one at a time in a process.
 
     `options` has the fields of qaickit::LoadgenOptions (cpp/include/qaickit/loadgen.h) and of
     BatchPolicy by name; `scenario` and `mode` are lower-case words without separators
-    ("singlestream", "findpeak"). Unknown names are refused.
+    ("singlestream", "findpeak"). `workload` is one of `workload_kinds`; `arrays` hold the samples,
+    C-contiguous, borrowed while the test lives. Error: InvalidArgumentError for an unknown name or
+    a value of the wrong kind, and where the model does not fit the workload.
     """
 
     def __init__(
@@ -260,13 +334,22 @@ class LoadgenTest:
         arrays: Sequence[npt.NDArray[Any]],
         options: Mapping[str, Any],
     ) -> None: ...
-    def wait_ms(self, timeout_ms: int) -> bool: ...
+    def wait_ms(self, timeout_ms: int) -> bool:
+        """Waits so many milliseconds at most; True: the test has ended."""
+
     @property
-    def samples_issued(self) -> int: ...
+    def samples_issued(self) -> int:
+        """Samples that LoadGen has asked for."""
+
     @property
-    def samples_done(self) -> int: ...
-    def abort(self) -> None: ...
+    def samples_done(self) -> int:
+        """Samples that were answered."""
+
+    def abort(self) -> None:
+        """Ends the test early; its samples are still answered."""
+
     def result(self) -> None:
         """Raises the first failure of a sample or of the harness, if any."""
 
-    def stats(self) -> BatchStatsDict: ...
+    def stats(self) -> BatchStatsDict:
+        """Samples and batches so far."""

@@ -10,7 +10,12 @@ from typing_extensions import Buffer
 _Array = npt.NDArray[Any]
 
 class QStatus(IntEnum):
-    """What a call came to; the vendor's numbers."""
+    """What a call came to; the numbers of the vendor's public runtime header.
+
+    QS_INVAL: an argument, or the moment, is wrong. QS_NODEV: no such device, or the library or
+    package that drives it is missing. QS_NOSPC: the device holds no more. QS_TIMEDOUT: a bound on
+    time is over. QS_DEV_ERROR: the device failed. The whole text is on stderr; see `QLogLevel`.
+    """
 
     QS_SUCCESS = 0
     QS_PERM = 1
@@ -29,7 +34,10 @@ class QStatus(IntEnum):
     QS_ERROR = 500
 
 class QLogLevel(IntEnum):
-    """From which level on a context writes to stderr; at first QL_WARN."""
+    """From which level on a context writes to stderr; at first QL_WARN.
+
+    The numbers are those of the vendor's public runtime header.
+    """
 
     QL_DEBUG = 0
     QL_INFO = 1
@@ -37,26 +45,33 @@ class QLogLevel(IntEnum):
     QL_ERROR = 3
 
 class QDevStatus(IntEnum):
-    """State of a device."""
+    """State of a device; the numbers of the vendor's public runtime header."""
 
     QDS_INITIALIZING = 0
     QDS_READY = 1
     QDS_ERROR = 2
 
 class QAicDeviceType(IntEnum):
-    """Kinds of devices to list."""
+    """Kinds of devices to list; the vendor's page of `Util` names one, which is all of them."""
 
     QAIC_DEVICE_TYPE_DEFAULT = 1
 
 class BufferIoTypeEnum(IntEnum):
-    """Direction of a buffer; not the numbers of QAicApi_pb2."""
+    """Direction of a buffer, from the host's side.
+
+    The numbers are those of the vendor's public runtime header, not those of `QAicApi_pb2`.
+    """
 
     BUFFER_IO_TYPE_INVALID = 0
     BUFFER_IO_TYPE_INPUT = 1
     BUFFER_IO_TYPE_OUTPUT = 2
 
 class BufferDataTypeEnum(IntEnum):
-    """Type of a buffer's elements."""
+    """Type of a buffer's elements; the numbers of the vendor's public runtime header.
+
+    FLOAT: numpy.float32. FLOAT16: float16. INT8Q, INT8: int8. UINT8Q: uint8. INT16Q: int16. INT32Q,
+    INT32I: int32. INT64I: int64. A Q is quantised, an I an index. INVAL: none of these.
+    """
 
     BUFFER_DATA_TYPE_FLOAT = 0
     BUFFER_DATA_TYPE_FLOAT16 = 1
@@ -70,58 +85,74 @@ class BufferDataTypeEnum(IntEnum):
     BUFFER_DATA_TYPE_INVAL = 9
 
 class LiveReportingLevelEnum(IntEnum):
-    """How much a benchmark prints while it runs."""
+    """How much a benchmark prints while it runs; the one level that the vendor documents."""
 
     LIVE_REPORTING_SUMMARY = 1
 
 class QAicOpStatsFormatEnum(IntEnum):
-    """Format of operator statistics."""
+    """Format of the statistics that `InferenceBenchmarkSet.enableOpStatsCallback` asks for."""
 
     QAIC_OPSTATS_FORMAT_ASCII = 0
     QAIC_OPSTATS_FORMAT_JSON = 1
 
 class BufferMapping:
-    """One buffer of a program: name, place among the bindings, size in bytes."""
+    """One buffer of a program, as `Qpc.getBufferMappings` gives them."""
 
     @property
-    def bufferName(self) -> str: ...
+    def bufferName(self) -> str:
+        """Name of the input or output."""
+
     @property
-    def index(self) -> int: ...
+    def index(self) -> int:
+        """Place among the bindings: inputs first, then outputs."""
+
     @property
-    def ioType(self) -> BufferIoTypeEnum: ...
+    def ioType(self) -> BufferIoTypeEnum:
+        """Direction."""
+
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Bytes, in the largest allowed shape."""
+
     @property
-    def isPartialBufferAllowed(self) -> bool: ...
+    def isPartialBufferAllowed(self) -> bool:
+        """Whether a run may give fewer bytes, or skip it."""
+
     @property
-    def dataType(self) -> BufferDataTypeEnum: ...
+    def dataType(self) -> BufferDataTypeEnum:
+        """Type of the elements; of an output, before the card's last conversion."""
 
 class QAicProgramProperties:
-    """How a program is loaded and waited for.
-
-    `dataPathTimeoutMs` bounds `ExecObj.waitForCompletion` (0: without bound). `devMapping` ("0:1")
-    names several cards; a device that is no card runs the whole program on the first.
-    """
+    """How a program is loaded and waited for, with the vendor's defaults."""
 
     SubmitNumRetries: int
+    """How often a card is tried again that takes no more work (5). Other devices take all."""
     SubmitRetryTimeoutMs: int
+    """Milliseconds to wait for a card to take work; 0 (the default): the driver's 5000."""
     dataPathTimeoutMs: int
+    """Milliseconds that `ExecObj.waitForCompletion` waits; 0 (the default): without bound."""
     devMapping: str
+    """Ids of several cards ("0:1"). What is no card runs the whole program on the first."""
 
     def __init__(self) -> None: ...
 
 ProgramProperties = QAicProgramProperties
 
 class QAicQueueProperties:
-    """Threads of a queue: so many exec objects run side by side."""
+    """How a queue runs what is enqueued, with the vendor's defaults."""
 
     properties: int
+    """1 (the default): several threads. 0: one. The vendor's public header names both."""
     numThreadsPerQueue: int
+    """So many exec objects run side by side, 1 to 64 (4)."""
 
     def __init__(self) -> None: ...
 
 class QIDList:
-    """Device ids."""
+    """Device ids: a list of int with `append`, len(), indices and iteration.
+
+    A Python list does where one is an argument. Error: TypeError for ids that are no int.
+    """
 
     def __init__(self, ids: Sequence[int] = ...) -> None: ...
     def append(self, id: int) -> None:
@@ -132,21 +163,27 @@ class QIDList:
     def __iter__(self) -> Iterator[int]: ...
 
 class QBuffer:
-    """Host memory of one binding: a copy of what it is made from, in C order.
+    """Host memory of one binding: a copy of what it is made from (bytes, array), in C order.
 
-    `bytes(buffer)` and `numpy.frombuffer(buffer, dtype)` read it; the latter without a copy.
-    Error: TypeError for what has no buffer.
+    It has bytes, no shape and no dtype. `bytes(buffer)` and `numpy.frombuffer(buffer, dtype)` read
+    it; the latter without a copy. Error: TypeError for what has no buffer.
     """
 
     def __init__(self, data: Buffer | _Array) -> None: ...
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Bytes."""
+
     def __len__(self) -> int: ...
     def __bytes__(self) -> bytes: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 class BufferDimensionsVecRef:
-    """(Bytes of an element, dims) of each binding, in order. Dims [0] belong to a skipped one."""
+    """(Bytes of an element, dims) of each binding, in order; made from and read as a list of these.
+
+    Dims [0] belong to a binding that is skipped. Errors: TypeError or RuntimeError for a row that
+    is no such pair, IndexError for a place that there is not.
+    """
 
     def __init__(self, rows: Iterable[tuple[int, Sequence[int]]] = ...) -> None: ...
     def __len__(self) -> int: ...
@@ -158,35 +195,42 @@ class BufferDimensionsVecRef:
     def __iter__(self) -> Iterator[tuple[int, list[int]]]: ...
 
 class Context:
-    """The kind of device that programs run on, and which of them; no ids: any.
+    """The kind of device that programs run on, and which of them: `qids`; none: any.
 
-    Error: RuntimeError when there is no such kind of device (`QAICKIT_BACKEND`).
+    `QAICKIT_BACKEND` in the environment names the kind, else it is a card if one is there, else the
+    CPU. Error: RuntimeError where there is no such kind of device.
     """
 
     def __init__(self, qids: QIDList | list[int] = ...) -> None: ...
     def setLogLevel(self, level: QLogLevel) -> QStatus:
-        """From which level on to write to stderr."""
+        """From which level on to write to stderr. Always QS_SUCCESS."""
 
 class Qpc:
-    """An opened QPC: the directory with `programqpc.bin`, or the file.
+    """An opened QPC; `path` is the directory with `programqpc.bin`, or the file.
 
     Error: RuntimeError, naming the file and what is wrong with it.
     """
 
     def __init__(self, path: str) -> None: ...
     def getIoDescriptor(self) -> tuple[QStatus, bytes]:
-        """A serialised `QAicApi_pb2.IoDesc`."""
+        """(Status, a serialised `QAicApi_pb2.IoDesc`): names, types and dims of the bindings.
+
+        QS_ERROR: the QPC's network descriptor, from which it is made, is damaged.
+        """
 
     def getBufferMappings(self) -> list[BufferMapping]:
-        """Of each binding, inputs first. Error: RuntimeError for a damaged descriptor."""
+        """Each binding's name, size in bytes, direction and type; inputs first.
+
+        Error: RuntimeError for a damaged network descriptor.
+        """
 
 class SlicingSpecHandle:
-    """See `Program.createSlicingSpecHandle`."""
+    """Where bindings lie in larger arrays; `Program.createSlicingSpecHandle` makes it."""
 
 class Program:
     """A QPC for one device. `devID` None: the first of the context's, or of the mapping.
 
-    Error: RuntimeError for a `devMapping` that is none.
+    Making one does not touch the device yet. Error: RuntimeError for a `devMapping` that is none.
     """
 
     def __init__(
@@ -197,7 +241,11 @@ class Program:
         properties: QAicProgramProperties = ...,
     ) -> None: ...
     def load(self) -> QStatus:
-        """Puts it on the device."""
+        """Puts it on the device.
+
+        QS_NODEV: there is no such device, or it is none of the context's. QS_UNSUPPORTED: the QPC
+        lacks the half that the device needs. QS_NOSPC: the device is full.
+        """
 
     def unload(self) -> QStatus:
         """Takes it off, deactivating it first. QS_INVAL: it was not loaded."""
@@ -205,11 +253,12 @@ class Program:
     def activate(self) -> QStatus:
         """Makes it ready to run, loading it first; state that it keeps begins as zeros.
 
-        Error: RuntimeError with QAIC_ERROR_NSP_ALLOC_FAILED when the device is full.
+        Statuses as of `load`. Error: RuntimeError with QAIC_ERROR_NSP_ALLOC_FAILED, which public
+        programs look for, when the device is full.
         """
 
     def deactivate(self) -> QStatus:
-        """The opposite; exec objects made before it are of no use any more."""
+        """Takes it back; exec objects made before are of no use any more. QS_INVAL: not active."""
 
     def createSlicingSpecHandle(self, spec: str) -> tuple[QStatus, SlicingSpecHandle | None]:
         """Where bindings lie in larger arrays, for `ExecObj.setDataWithSlices`.
@@ -222,19 +271,20 @@ class Program:
 
     @staticmethod
     def initProperties(properties: QAicProgramProperties) -> None:
-        """Sets the defaults."""
+        """Sets the vendor's defaults."""
 
 class ExecObj:
     """One set of buffers and one run at a time. Loads and activates the program if need be.
 
     An input that is skipped comes from what the program keeps: the output `X_RetainedState` of the
-    run before feeds `X`. One that is only partial computes on zeros. Error: RuntimeError.
+    run before feeds `X`. One that is only partial computes on zeros. Error: RuntimeError where the
+    program cannot be loaded or activated.
     """
 
     def __init__(self, context: Context, program: Program) -> None: ...
     @overload
     def setData(self, data: list[QBuffer], dims: BufferDimensionsVecRef | None = ...) -> QStatus:
-        """A buffer for each binding; dims pick one of the allowed shapes.
+        """A buffer for each binding, in its dtype and C order; dims pick one of the allowed shapes.
 
         Size 0 (and dims [0]) skips one. Dims that are no allowed shape fail the run, with "No
         matching dimension found" on stderr. QS_INVAL: wrong number of buffers, or a run goes on.
@@ -244,7 +294,9 @@ class ExecObj:
     def setData(self, data: list[tuple[int, _Array]]) -> QStatus:
         """Arrays by binding index, read and filled in place; others stay as they were.
 
-        They must be C-contiguous, and outputs writeable (else QS_INVAL). Empty ones are skipped.
+        Their shape picks one of the allowed ones; their dtype is taken for the binding's. They must
+        be C-contiguous, and outputs writeable (else QS_INVAL). Empty ones are skipped. Errors:
+        TypeError for what is no array.
         """
 
     def setDataWithSlices(
@@ -261,29 +313,40 @@ class ExecObj:
         """
 
     def getData(self) -> tuple[QStatus, list[QBuffer]]:
-        """After a run: a buffer for each binding, as long as its dims; empty where skipped."""
+        """(Status, buffers) after a run: for each binding as many bytes as its dims have.
+
+        A binding that was skipped, or is a part of a larger array, has an empty one. The status is
+        the run's; with another than QS_SUCCESS the list is empty. QS_INVAL: no run has ended.
+        """
 
     def run(self, data: list[QBuffer]) -> QStatus:
-        """`setData`, and a run on this thread."""
+        """`setData`, and a run on this thread. Statuses as of these and of `waitForCompletion`."""
 
     def waitForCompletion(self) -> QStatus:
-        """Of the last run. QS_TIMEDOUT: `dataPathTimeoutMs` is over; QS_INVAL: there was none."""
+        """Waits for the last run and returns its status.
+
+        QS_TIMEDOUT: `dataPathTimeoutMs` is over, the run goes on. QS_INVAL: there was none, or its
+        buffers fit no allowed shape. QS_DEV_ERROR: the device failed.
+        """
 
 class Queue:
-    """Threads that run exec objects."""
+    """Threads that run exec objects, in the order of their enqueueing."""
 
     def __init__(
         self, context: Context, qid: int, properties: QAicQueueProperties | None = ...
     ) -> None: ...
     def enqueue(self, execObj: ExecObj) -> QStatus:
-        """Starts a run and returns. QS_INVAL: one is in progress."""
+        """Starts a run and returns. QS_INVAL: one of this exec object is in progress."""
 
     @staticmethod
     def initProperties(properties: QAicQueueProperties) -> None:
-        """Sets the defaults."""
+        """Sets the vendor's defaults."""
 
 class InferenceVector:
-    """Buffers of one inference, zeros at first."""
+    """Buffers of one inference, for each binding as long as its mapping's size; zeros at first.
+
+    Error: RuntimeError for a QPC with a damaged network descriptor.
+    """
 
     @overload
     def __init__(self, bufferMappings: list[BufferMapping]) -> None: ...
@@ -293,31 +356,38 @@ class InferenceVector:
         """The list itself: what is put into it counts."""
 
     def setBuffers(self, buffers: list[QBuffer]) -> None:
-        """Another list."""
+        """Another list: of all bindings, or of the inputs."""
 
 class InferenceSetProperties:
-    """How the programs and queues of a set are made."""
+    """How the program and the queues of a set are made, and what the set is called."""
 
     programProperties: QAicProgramProperties
+    """Of its program."""
     queueProperties: QAicQueueProperties
+    """Of its queues."""
     name: str
+    """Name of the set."""
     id: int
+    """Number of the set."""
 
     def __init__(self) -> None: ...
 
 BenchmarkProperties = InferenceSetProperties
 
 class InferenceHandle:
-    """One exec object of a set, with outputs of its own, until it is submitted or put back."""
+    """One exec object of a set, with outputs of its own, until it is submitted or put back.
+
+    `InferenceSet.getAvailable` and `getCompleted` give it.
+    """
 
     def setBuffers(self, buffers: list[QBuffer]) -> QStatus:
-        """Of all bindings or of the inputs. Error: ValueError for another number."""
+        """Buffers of all bindings, or of the inputs. Error: ValueError for another number."""
 
     def getBuffers(self) -> list[QBuffer]:
-        """Of all bindings, after a run with its outputs; they are used again by the next."""
+        """Buffers of all bindings, after a run with its outputs; the next run uses them again."""
 
     def execObj(self) -> ExecObj:
-        """The exec object."""
+        """The exec object, for `ExecObj.getData`."""
 
 class InferenceSet:
     """`setSize` exec objects for each of `numActivations` activations, handed out and taken back.
@@ -337,48 +407,72 @@ class InferenceSet:
     ) -> None: ...
     @overload
     def submit(self, vector: InferenceVector, id: int = ...) -> QStatus:
-        """Waits for a free handle and starts a run of these inputs."""
+        """Waits for a free handle and starts a run of these inputs.
+
+        `id` is for `getCompletedId`. Error: ValueError for a vector of another number of buffers.
+        """
 
     @overload
     def submit(self, handle: InferenceHandle, id: int = ...) -> QStatus:
-        """Starts a run of a handle from `getAvailable`."""
+        """Starts a run of a handle from `getAvailable`. QS_INVAL: it is not the caller's."""
 
     def getAvailable(
         self,
         timeoutUs: int = ...,
     ) -> tuple[QStatus, InferenceHandle | None]:
-        """Waits for a free handle; 0: without bound, else QS_TIMEDOUT."""
+        """(Status, handle): waits for a free one, so many microseconds; 0: without bound.
+
+        QS_TIMEDOUT: none came free.
+        """
 
     def getCompleted(self) -> tuple[QStatus, InferenceHandle | None]:
-        """Waits for the oldest run that ended, with its status. QS_AGAIN: there is none."""
+        """(Status of the run, its handle): waits for the oldest run that ended.
+
+        QS_AGAIN: nothing was submitted.
+        """
 
     def getCompletedId(self, id: int) -> tuple[QStatus, InferenceHandle]:
-        """Waits for the run of that id, without bound, also where it is submitted later."""
+        """(Status of the run, its handle): waits for the run of that id.
+
+        Without bound, also where it is submitted later.
+        """
 
     def putCompleted(self, handle: InferenceHandle) -> QStatus:
-        """Gives a handle back. QS_INVAL: it was."""
+        """Gives a handle back, to be available again. QS_INVAL: it was, or is another set's."""
 
     def waitForCompletion(self) -> QStatus:
-        """Until no run is in progress."""
+        """Waits until no run is in progress. Always QS_SUCCESS; each run has its own status."""
 
 class ExecObjInfo:
     """Which exec object ended a run, and how."""
 
     @property
-    def execObjIndex(self) -> int: ...
+    def execObjIndex(self) -> int:
+        """Number of the exec object in its activation."""
+
     @property
-    def activationIndex(self) -> int: ...
+    def activationIndex(self) -> int:
+        """Number of the activation."""
+
     @property
-    def programId(self) -> int: ...
+    def programId(self) -> int:
+        """Number of the program."""
+
     @property
-    def programName(self) -> str: ...
+    def programName(self) -> str:
+        """Name of the program, from the QPC."""
+
     @property
-    def status(self) -> QStatus: ...
+    def status(self) -> QStatus:
+        """How the run ended."""
 
 class InferenceBenchmarkSet:
     """Runs a program natively, over and over, on all its activations.
 
-    `inferenceDataVector`: inputs, used by turns; empty: zeros. See the vendor's page of the class.
+    `dev` None: any of the context's. `setSize` exec objects are in flight for each of
+    `numActivations` activations (one on a device that computes on the calling thread).
+    `inferenceDataVector`: inputs, used by turns; empty: zeros. Names and statuses are those of the
+    vendor's page of the class. Error: ValueError for a vector of another number of buffers.
     """
 
     def __init__(
@@ -392,16 +486,20 @@ class InferenceBenchmarkSet:
         properties: InferenceSetProperties | None = ...,
     ) -> None: ...
     def enable(self) -> QStatus:
-        """Loads and activates."""
+        """Loads and activates. Statuses as of `Program.load`."""
 
     def disable(self) -> QStatus:
-        """Gives the device back."""
+        """Gives the device back. Always QS_SUCCESS."""
 
     def run(self, numInferencesToRun: int) -> QStatus:
-        """So many inferences in all; returns when they are done. QS_INVAL: not enabled."""
+        """So many inferences in all; returns when they are done.
+
+        QS_INVAL: not enabled, another run is in progress, or the number is 0. Else the status of
+        the first inference that failed, which ends its exec object's part.
+        """
 
     def runForDuration(self, duration: float) -> QStatus:
-        """For so many seconds (the vendor's unit is not documented)."""
+        """For so many seconds (the vendor's page gives no unit). Statuses as of `run`."""
 
     def getInfCompleted(self) -> list[int]:
         """Inferences of each activation, so far or of the last run; batch not counted."""
@@ -414,7 +512,7 @@ class InferenceBenchmarkSet:
         level: LiveReportingLevelEnum = ...,
         reportingPeriodMs: int = ...,
     ) -> QStatus:
-        """Prints a line on stdout after each period of a run; 0: none."""
+        """Prints a line on stdout after each period of a run, in milliseconds; 0: none."""
 
     def setLiveProfilingLevel(self, level: Any) -> QStatus:
         """QS_UNSUPPORTED: the levels are not documented."""
@@ -422,7 +520,10 @@ class InferenceBenchmarkSet:
     def enableExecObjCompletionCallback(
         self, callback: Callable[[ExecObj, ExecObjInfo], object]
     ) -> None:
-        """Calls it after each inference, on that inference's thread."""
+        """Calls it after each inference, on that inference's thread, which waits for it.
+
+        What it raises is printed, and ends nothing.
+        """
 
     def disableExecObjCompletionCallback(self) -> None:
         """No more calls."""
@@ -435,97 +536,141 @@ class InferenceBenchmarkSet:
 
     @staticmethod
     def initDefaultProperties(properties: InferenceSetProperties) -> None:
-        """Sets the defaults."""
+        """Sets the vendor's defaults."""
 
 class QResourceInfo:
-    """What a device has, and has free; dram in KiB."""
+    """What a device has, and has free; the fields are those of the vendor's public header."""
 
     dramTotal: int
+    """Memory, KiB."""
     dramFree: int
+    """Free memory, KiB."""
     vcTotal: int
+    """Virtual channels."""
     vcFree: int
+    """Free virtual channels."""
     nspTotal: int
+    """Cores (NSPs); of a CPU, its logical processors."""
     nspFree: int
+    """Free cores."""
     mcidTotal: int
+    """Multicast ids."""
     mcidFree: int
+    """Free multicast ids."""
     semTotal: int
+    """Semaphores."""
     semFree: int
+    """Free semaphores."""
     pcTotal: int
+    """Physical channels."""
     pcReserved: int
+    """Reserved physical channels."""
     skuType: int
+    """Kind of card, as the vendor's header numbers them."""
 
 class QPerformanceInfo:
-    """Clocks in Hz, and rates."""
+    """Clocks and rates; the fields are those of the vendor's public header."""
 
     nspFrequencyHz: int
+    """Of the cores, Hz."""
     ddrFrequencyHz: int
+    """Of the memory, Hz."""
     compFrequencyHz: int
+    """Of the compute network, Hz."""
     memFrequencyHz: int
+    """Of the memory network, Hz."""
     sysFrequencyHz: int
+    """Of the system network, Hz."""
     peakCompute: float
+    """As the driver gives it; the vendor documents no unit."""
     dramBw: float
+    """Memory traffic of late, KB/s."""
 
 class QPciInfo:
-    """Where a card sits."""
+    """Where a card sits; 0 and empty for what is no card."""
 
     domain: int
+    """PCI domain."""
     bus: int
+    """PCI bus."""
     device: int
+    """PCI device."""
     function: int
+    """PCI function."""
     classname: str
+    """Name of the PCI class."""
     vendorname: str
+    """Name of the vendor."""
     devicename: str
+    """Name of the device."""
 
 class QHostApiInfoDevData:
     """What a device that is ready tells of itself."""
 
     resourceInfo: QResourceInfo
+    """What it has, and has free."""
     performanceInfo: QPerformanceInfo
+    """Its clocks and rates."""
     hwVersion: int
+    """Four bytes, the major one highest."""
     serial: str
+    """Serial number of the hardware."""
 
 class QDevInfo:
-    """A device."""
+    """A device, as `Util.getDeviceInfo` describes it."""
 
     qid: int
+    """Its id."""
     devStatus: QDevStatus
+    """Its state; only a device that is QDS_READY runs programs."""
     name: str
+    """Its name."""
     pciInfo: QPciInfo
+    """Where it sits."""
     devData: QHostApiInfoDevData
+    """What it tells of itself."""
 
 class Util:
-    """What devices there are; see the vendor's page of the class.
+    """What devices there are, of the kind that `Context` would take.
 
-    Of a device that is no card, its CPUs count as NSPs and the rest is 0.
+    Of a device that is no card, its CPUs count as NSPs and the rest is 0. Names and statuses are
+    those of the vendor's page of the class.
     """
 
     def __init__(self) -> None: ...
     def checkLibraryVersion(self) -> QStatus:
-        """QS_UNSUPPORTED: the vendor's library is of another major version."""
+        """Whether the library is of the version that this package is for.
+
+        QS_UNSUPPORTED: it is of another major one. QS_NODEV: it is not there.
+        """
 
     def getAicVersion(self) -> tuple[QStatus, int, int, str, str]:
-        """(Status, major, minor, patch, variant) of the library."""
+        """(Status, major, minor, patch, variant) of the library. QS_NODEV: it is not there."""
 
     def getDeviceIds(
         self,
         deviceType: QAicDeviceType = ...,
     ) -> tuple[QStatus, QIDList]:
-        """QS_NODEV: there are none."""
+        """(Status, ids of the devices). QS_NODEV: there are none."""
 
     def getDeviceInfo(self, devID: int) -> tuple[QStatus, QDevInfo | None]:
-        """QS_NODEV: no such device."""
+        """(Status, device or None). QS_NODEV: no such device."""
 
     def getPerformanceInfo(
         self,
         devID: int,
     ) -> tuple[QStatus, QPerformanceInfo | None]:
-        """QS_NODEV: no such device."""
+        """(Status, clocks and rates or None). QS_NODEV: no such device."""
 
     def getResourceInfo(
         self,
         devID: int,
     ) -> tuple[QStatus, QResourceInfo | None]:
-        """QS_NODEV: no such device."""
+        """(Status, resources or None). QS_NODEV: no such device."""
 
     def lockDevice(self, devID: int, lock: bool, block: bool) -> QStatus:
-        """QS_UNSUPPORTED: the vendor's lock between processes is advisory and off by default."""
+        """Takes (`lock`) or gives back a device, among the processes that ask; `block` waits.
+
+        It hinders nobody who does not ask. QS_UNSUPPORTED: QAIC_SERIALIZE_DEVICE is not 1, or the
+        device is no card. QS_BUSY: another process has it.
+        """

@@ -6,6 +6,7 @@
 #include <string>
 #include <variant>
 
+#include "qaicrt_docs.h"
 #include "wrap.h"
 
 namespace qaickit::qaicrt {
@@ -191,7 +192,7 @@ py::tuple io_descriptor(const PyQpc& qpc) {
 }  // namespace
 
 void bind_objects(py::module_& m) {
-  py::class_<PyContext>(m, "Context")
+  py::class_<PyContext>(m, "Context", doc("Context"))
       .def(py::init([] { return make_context({}); }))
       .def(py::init(&make_context), py::arg("qids"))
       .def(
@@ -200,51 +201,61 @@ void bind_objects(py::module_& m) {
             c.context->set_log_level(level);
             return rt::QStatus::kSuccess;
           },
-          py::arg("level"));
-  py::class_<PyQpc>(m, "Qpc")
+          py::arg("level"), doc("Context.setLogLevel"));
+  py::class_<PyQpc>(m, "Qpc", doc("Qpc"))
       .def(py::init(&open_qpc), py::arg("path"))
-      .def("getIoDescriptor", &io_descriptor)
-      .def("getBufferMappings",
-           [](const PyQpc& qpc) { return value_or_throw(rt::buffer_mappings(*qpc.qpc)); });
-  py::class_<SlicingSpec>(m, "SlicingSpecHandle");
-  py::class_<PyProgram>(m, "Program")
+      .def("getIoDescriptor", &io_descriptor, doc("Qpc.getIoDescriptor"))
+      .def(
+          "getBufferMappings",
+          [](const PyQpc& qpc) { return value_or_throw(rt::buffer_mappings(*qpc.qpc)); },
+          doc("Qpc.getBufferMappings"));
+  py::class_<SlicingSpec>(m, "SlicingSpecHandle", doc("SlicingSpecHandle"));
+  py::class_<PyProgram>(m, "Program", doc("Program"))
       .def(py::init(&make_program), py::arg("context"), py::arg("devID").none(true), py::arg("qpc"),
            py::arg("properties") = rt::ProgramProperties())
-      .def("load",
-           [](const PyProgram& p) {
-             return report(*p->context(), unlocked([&] { return p->load(); }));
-           })
-      .def("unload",
-           [](const PyProgram& p) {
-             return report(*p->context(), unlocked([&] { return p->unload(); }));
-           })
-      .def("activate", &activate)
-      .def("deactivate",
-           [](const PyProgram& p) {
-             return report(*p->context(), unlocked([&] { return p->deactivate(); }));
-           })
+      .def(
+          "load",
+          [](const PyProgram& p) {
+            return report(*p->context(), unlocked([&] { return p->load(); }));
+          },
+          doc("Program.load"))
+      .def(
+          "unload",
+          [](const PyProgram& p) {
+            return report(*p->context(), unlocked([&] { return p->unload(); }));
+          },
+          doc("Program.unload"))
+      .def("activate", &activate, doc("Program.activate"))
+      .def(
+          "deactivate",
+          [](const PyProgram& p) {
+            return report(*p->context(), unlocked([&] { return p->deactivate(); }));
+          },
+          doc("Program.deactivate"))
       .def(
           "createSlicingSpecHandle",
           [](const PyProgram& program, const std::string& spec) {
             return make_slicing(program, spec);
           },
-          py::arg("spec"))
-      .def_static("initProperties", [](rt::ProgramProperties& p) { p = {}; });
-  py::class_<PyExecObj>(m, "ExecObj")
+          py::arg("spec"), doc("Program.createSlicingSpecHandle"))
+      .def_static(
+          "initProperties", [](rt::ProgramProperties& p) { p = {}; },
+          doc("Program.initProperties"));
+  py::class_<PyExecObj>(m, "ExecObj", doc("ExecObj"))
       .def(py::init([](const PyContext&, const PyProgram& program) {
              auto exec = unlocked([&] { return rt::ExecObject::create(program.shared()); });
              return PyExecObj(value_or_throw(std::move(exec)));
            }),
            py::arg("context"), py::arg("program"))
-      .def("setData", &set_data, py::arg("data"), py::arg("dims") = nullptr)
+      .def("setData", &set_data, py::arg("data"), py::arg("dims") = nullptr, doc("ExecObj.setData"))
       .def(
           "setDataWithSlices",
           [](const PyExecObj& exec, const py::list& data, const SlicingSpec& spec,
              const Offsets& offsets) {
             return py::make_tuple(set_arrays(exec, data, &spec, offsets), py::none());
           },
-          py::arg("data"), py::arg("spec"), py::arg("offsets"))
-      .def("getData", &get_data)
+          py::arg("data"), py::arg("spec"), py::arg("offsets"), doc("ExecObj.setDataWithSlices"))
+      .def("getData", &get_data, doc("ExecObj.getData"))
       .def(
           "run",
           [](const PyExecObj& exec, const py::list& data) {
@@ -252,11 +263,14 @@ void bind_objects(py::module_& m) {
             if (set != rt::QStatus::kSuccess) return set;
             return rt::to_qstatus(unlocked([&] { return exec->run(); }));
           },
-          py::arg("data"))
-      .def("waitForCompletion", [](const PyExecObj& exec) {
-        return rt::to_qstatus(unlocked([&] { return exec->wait(); }));
-      });
-  py::class_<PyQueue>(m, "Queue")
+          py::arg("data"), doc("ExecObj.run"))
+      .def(
+          "waitForCompletion",
+          [](const PyExecObj& exec) {
+            return rt::to_qstatus(unlocked([&] { return exec->wait(); }));
+          },
+          doc("ExecObj.waitForCompletion"));
+  py::class_<PyQueue>(m, "Queue", doc("Queue"))
       .def(py::init([](const PyContext&, int, const QueueProperties* properties) {
              return PyQueue(std::make_shared<rt::Queue>(properties ? properties->num_threads
                                                                    : rt::Queue::kDefaultThreads));
@@ -267,8 +281,10 @@ void bind_objects(py::module_& m) {
           [](const PyQueue& queue, const PyExecObj& exec) {
             return rt::to_qstatus(unlocked([&] { return queue->enqueue(exec.shared()); }));
           },
-          py::arg("execObj"))
-      .def_static("initProperties", [](QueueProperties& p) { p = {}; }, py::arg("properties"));
+          py::arg("execObj"), doc("Queue.enqueue"))
+      .def_static(
+          "initProperties", [](QueueProperties& p) { p = {}; }, py::arg("properties"),
+          doc("Queue.initProperties"));
 }
 
 }  // namespace qaickit::qaicrt

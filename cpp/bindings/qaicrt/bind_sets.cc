@@ -1,6 +1,7 @@
 #include <pybind11/functional.h>
 #include <pybind11/stl.h>
 
+#include "qaicrt_docs.h"
 #include "wrap.h"
 
 namespace qaickit::qaicrt {
@@ -118,40 +119,48 @@ py::list buffers_of(const PyHandle& handle) {
 }
 
 void bind_inference_set(py::module_& m) {
-  py::class_<InferenceVector>(m, "InferenceVector")
+  py::class_<InferenceVector>(m, "InferenceVector", doc("InferenceVector"))
       .def(py::init(&make_vector), py::arg("bufferMappings"))
       .def(py::init([](const PyQpc& qpc) {
              return make_vector(value_or_throw(rt::buffer_mappings(*qpc.qpc)));
            }),
            py::arg("qpc"))
-      .def("getVector", [](const InferenceVector& v) { return v.buffers; })
+      .def(
+          "getVector", [](const InferenceVector& v) { return v.buffers; },
+          doc("InferenceVector.getVector"))
       .def(
           "setBuffers", [](InferenceVector& v, const py::list& b) { v.buffers = b; },
-          py::arg("buffers"));
-  py::class_<SetProperties>(m, "InferenceSetProperties")
+          py::arg("buffers"), doc("InferenceVector.setBuffers"));
+  py::class_<SetProperties>(m, "InferenceSetProperties", doc("InferenceSetProperties"))
       .def(py::init<>())
-      .def_readwrite("programProperties", &SetProperties::program)
-      .def_readwrite("queueProperties", &SetProperties::queue)
-      .def_readwrite("name", &SetProperties::name)
-      .def_readwrite("id", &SetProperties::id);
+      .def_readwrite("programProperties", &SetProperties::program,
+                     doc("InferenceSetProperties.programProperties"))
+      .def_readwrite("queueProperties", &SetProperties::queue,
+                     doc("InferenceSetProperties.queueProperties"))
+      .def_readwrite("name", &SetProperties::name, doc("InferenceSetProperties.name"))
+      .def_readwrite("id", &SetProperties::id, doc("InferenceSetProperties.id"));
   m.attr("BenchmarkProperties") = m.attr("InferenceSetProperties");
-  py::class_<PyHandle, std::shared_ptr<PyHandle>>(m, "InferenceHandle")
+  py::class_<PyHandle, std::shared_ptr<PyHandle>>(m, "InferenceHandle", doc("InferenceHandle"))
       .def(
           "setBuffers",
           [](const PyHandle& h, const py::list& buffers) {
             h.handle->data = inputs_of(h.set->spec(), buffers);
             return QStatus::kSuccess;
           },
-          py::arg("buffers"))
-      .def("getBuffers", &buffers_of)
-      .def("execObj", [](const PyHandle& h) { return PyExecObj(h.handle->exec); });
-  py::class_<PyInferenceSet>(m, "InferenceSet")
+          py::arg("buffers"), doc("InferenceHandle.setBuffers"))
+      .def("getBuffers", &buffers_of, doc("InferenceHandle.getBuffers"))
+      .def(
+          "execObj", [](const PyHandle& h) { return PyExecObj(h.handle->exec); },
+          doc("InferenceHandle.execObj"));
+  py::class_<PyInferenceSet>(m, "InferenceSet", doc("InferenceSet"))
       .def(py::init(&make_set), py::arg("context"), py::arg("qpc"),
            py::arg("devID").none(true) = py::none(), py::arg("setSize") = 2,
            py::arg("numActivations") = 1, py::arg("properties").none(true) = py::none(),
            py::arg("enableProfiling") = false)
-      .def("submit", &submit_vector, py::arg("vector"), py::arg("id") = 0)
-      .def("submit", &submit_handle, py::arg("handle"), py::arg("id") = 0)
+      .def("submit", &submit_vector, py::arg("vector"), py::arg("id") = 0,
+           doc("InferenceSet.submit:1"))
+      .def("submit", &submit_handle, py::arg("handle"), py::arg("id") = 0,
+           doc("InferenceSet.submit:2"))
       .def(
           "getAvailable",
           [](const PyInferenceSet& set, uint64_t timeout_us) -> py::tuple {
@@ -159,28 +168,33 @@ void bind_inference_set(py::module_& m) {
             if (!handle) return py::make_tuple(QStatus::kTimedOut, py::none());
             return py::make_tuple(QStatus::kSuccess, wrap(set, handle));
           },
-          py::arg("timeoutUs") = 0)
-      .def("getCompleted",
-           [](const PyInferenceSet& set) {
-             return with_status(set, unlocked([&] { return set->completed(); }));
-           })
+          py::arg("timeoutUs") = 0, doc("InferenceSet.getAvailable"))
+      .def(
+          "getCompleted",
+          [](const PyInferenceSet& set) {
+            return with_status(set, unlocked([&] { return set->completed(); }));
+          },
+          doc("InferenceSet.getCompleted"))
       .def(
           "getCompletedId",
           [](const PyInferenceSet& set, uint64_t id) {
             return with_status(set, unlocked([&] { return set->completed_id(id); }));
           },
-          py::arg("id"))
+          py::arg("id"), doc("InferenceSet.getCompletedId"))
       .def(
           "putCompleted",
           [](const PyInferenceSet& set, const PyHandle& handle) {
             if (handle.set != set.shared()) return QStatus::kInval;
             return rt::to_qstatus(unlocked([&] { return set->put_back(handle.handle); }));
           },
-          py::arg("handle"))
-      .def("waitForCompletion", [](const PyInferenceSet& set) {
-        unlocked([&] { set->wait_all(); });
-        return QStatus::kSuccess;
-      });
+          py::arg("handle"), doc("InferenceSet.putCompleted"))
+      .def(
+          "waitForCompletion",
+          [](const PyInferenceSet& set) {
+            unlocked([&] { set->wait_all(); });
+            return QStatus::kSuccess;
+          },
+          doc("InferenceSet.waitForCompletion"));
 }
 
 PyBenchmarkSet make_benchmark(const PyContext& context, const PyQpc& qpc, std::optional<int> device,
@@ -216,65 +230,85 @@ void set_callback(const PyBenchmarkSet& set, const py::function& callback) {
 void bind_benchmark_set(py::module_& m) {
   enum class LiveLevel { kSummary = 1 };
   enum class OpStatsFormat { kAscii = 0, kJson = 1 };
-  py::enum_<LiveLevel>(m, "LiveReportingLevelEnum", py::arithmetic())
+  py::enum_<LiveLevel>(m, "LiveReportingLevelEnum", doc("LiveReportingLevelEnum"), py::arithmetic())
       .value("LIVE_REPORTING_SUMMARY", LiveLevel::kSummary);
-  py::enum_<OpStatsFormat>(m, "QAicOpStatsFormatEnum", py::arithmetic())
+  py::enum_<OpStatsFormat>(m, "QAicOpStatsFormatEnum", doc("QAicOpStatsFormatEnum"),
+                           py::arithmetic())
       .value("QAIC_OPSTATS_FORMAT_ASCII", OpStatsFormat::kAscii)
       .value("QAIC_OPSTATS_FORMAT_JSON", OpStatsFormat::kJson);
-  py::class_<ExecObjInfo>(m, "ExecObjInfo")
-      .def_readonly("execObjIndex", &ExecObjInfo::exec_obj_index)
-      .def_readonly("activationIndex", &ExecObjInfo::activation_index)
-      .def_readonly("programId", &ExecObjInfo::program_id)
-      .def_readonly("programName", &ExecObjInfo::program_name)
-      .def_readonly("status", &ExecObjInfo::status);
+  py::class_<ExecObjInfo>(m, "ExecObjInfo", doc("ExecObjInfo"))
+      .def_readonly("execObjIndex", &ExecObjInfo::exec_obj_index, doc("ExecObjInfo.execObjIndex"))
+      .def_readonly("activationIndex", &ExecObjInfo::activation_index,
+                    doc("ExecObjInfo.activationIndex"))
+      .def_readonly("programId", &ExecObjInfo::program_id, doc("ExecObjInfo.programId"))
+      .def_readonly("programName", &ExecObjInfo::program_name, doc("ExecObjInfo.programName"))
+      .def_readonly("status", &ExecObjInfo::status, doc("ExecObjInfo.status"));
   const auto run = [](const PyBenchmarkSet& set, uint64_t inferences, double seconds) {
     return rt::to_qstatus(unlocked([&] { return set->run(inferences, seconds); }));
   };
-  py::class_<PyBenchmarkSet>(m, "InferenceBenchmarkSet")
+  py::class_<PyBenchmarkSet>(m, "InferenceBenchmarkSet", doc("InferenceBenchmarkSet"))
       .def(py::init(&make_benchmark), py::arg("context"), py::arg("qpc"),
            py::arg("dev").none(true) = py::none(), py::arg("setSize") = 2,
            py::arg("numActivations") = 1, py::arg("inferenceDataVector") = py::list(),
            py::arg("properties").none(true) = py::none())
-      .def("enable",
-           [](const PyBenchmarkSet& set) {
-             return rt::to_qstatus(unlocked([&] { return set->enable(); }));
-           })
-      .def("disable",
-           [](const PyBenchmarkSet& set) {
-             return rt::to_qstatus(unlocked([&] { return set->disable(); }));
-           })
+      .def(
+          "enable",
+          [](const PyBenchmarkSet& set) {
+            return rt::to_qstatus(unlocked([&] { return set->enable(); }));
+          },
+          doc("InferenceBenchmarkSet.enable"))
+      .def(
+          "disable",
+          [](const PyBenchmarkSet& set) {
+            return rt::to_qstatus(unlocked([&] { return set->disable(); }));
+          },
+          doc("InferenceBenchmarkSet.disable"))
       .def(
           "run", [run](const PyBenchmarkSet& set, uint64_t n) { return run(set, n, 0); },
-          py::arg("numInferencesToRun"))
+          py::arg("numInferencesToRun"), doc("InferenceBenchmarkSet.run"))
       .def(
           "runForDuration",
           [run](const PyBenchmarkSet& set, double seconds) { return run(set, 0, seconds); },
-          py::arg("duration"))
-      .def("getInfCompleted", [](const PyBenchmarkSet& set) { return set->completed(); })
-      .def("getLastRunStats",
-           [](const PyBenchmarkSet& set) {
-             const rt::BenchmarkSet::Stats s = set->last_stats();
-             return py::make_tuple(s.inferences, s.rate, s.runtime_us, s.batch_size);
-           })
+          py::arg("duration"), doc("InferenceBenchmarkSet.runForDuration"))
+      .def(
+          "getInfCompleted", [](const PyBenchmarkSet& set) { return set->completed(); },
+          doc("InferenceBenchmarkSet.getInfCompleted"))
+      .def(
+          "getLastRunStats",
+          [](const PyBenchmarkSet& set) {
+            const rt::BenchmarkSet::Stats s = set->last_stats();
+            return py::make_tuple(s.inferences, s.rate, s.runtime_us, s.batch_size);
+          },
+          doc("InferenceBenchmarkSet.getLastRunStats"))
       .def(
           "setLiveReporting",
           [](const PyBenchmarkSet& set, LiveLevel, uint64_t period_ms) {
             set->set_live_reporting(period_ms);
             return QStatus::kSuccess;
           },
-          py::arg("level") = LiveLevel::kSummary, py::arg("reportingPeriodMs") = 1000)
+          py::arg("level") = LiveLevel::kSummary, py::arg("reportingPeriodMs") = 1000,
+          doc("InferenceBenchmarkSet.setLiveReporting"))
       .def(
           "setLiveProfilingLevel",
           [](const PyBenchmarkSet&, const py::object&) { return QStatus::kUnsupported; },
-          py::arg("level"))
-      .def("enableExecObjCompletionCallback", &set_callback, py::arg("callback"))
-      .def("disableExecObjCompletionCallback",
-           [](const PyBenchmarkSet& set) { unlocked([&] { set->set_callback({}); }); })
+          py::arg("level"), doc("InferenceBenchmarkSet.setLiveProfilingLevel"))
+      .def("enableExecObjCompletionCallback", &set_callback, py::arg("callback"),
+           doc("InferenceBenchmarkSet.enableExecObjCompletionCallback"))
+      .def(
+          "disableExecObjCompletionCallback",
+          [](const PyBenchmarkSet& set) { unlocked([&] { set->set_callback({}); }); },
+          doc("InferenceBenchmarkSet.disableExecObjCompletionCallback"))
       // Statistics of operators come from a card's own firmware.
-      .def("enableOpStatsCallback",
-           [](const PyBenchmarkSet&, const py::args&) { return QStatus::kUnsupported; })
-      .def("disableOpStatsCallback", [](const PyBenchmarkSet&) { return QStatus::kSuccess; })
-      .def_static("initDefaultProperties", [](SetProperties& p) { p = {}; }, py::arg("properties"));
+      .def(
+          "enableOpStatsCallback",
+          [](const PyBenchmarkSet&, const py::args&) { return QStatus::kUnsupported; },
+          doc("InferenceBenchmarkSet.enableOpStatsCallback"))
+      .def(
+          "disableOpStatsCallback", [](const PyBenchmarkSet&) { return QStatus::kSuccess; },
+          doc("InferenceBenchmarkSet.disableOpStatsCallback"))
+      .def_static(
+          "initDefaultProperties", [](SetProperties& p) { p = {}; }, py::arg("properties"),
+          doc("InferenceBenchmarkSet.initDefaultProperties"));
 }
 
 }  // namespace

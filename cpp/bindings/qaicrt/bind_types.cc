@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "qaicrt_docs.h"
 #include "wrap.h"
 
 namespace qaickit::qaicrt {
@@ -48,7 +49,7 @@ size_t place(size_t size, py::ssize_t index) {
 
 void bind_enums(py::module_& m) {
   using rt::QStatus;
-  py::enum_<QStatus>(m, "QStatus", py::arithmetic())
+  py::enum_<QStatus>(m, "QStatus", doc("QStatus"), py::arithmetic())
       .value("QS_SUCCESS", QStatus::kSuccess)
       .value("QS_PERM", QStatus::kPerm)
       .value("QS_AGAIN", QStatus::kAgain)
@@ -64,13 +65,13 @@ void bind_enums(py::module_& m) {
       .value("QS_DATA_CRC_ERROR", QStatus::kDataCrcError)
       .value("QS_DEV_ERROR", QStatus::kDevError)
       .value("QS_ERROR", QStatus::kError);
-  py::enum_<rt::LogLevel>(m, "QLogLevel", py::arithmetic())
+  py::enum_<rt::LogLevel>(m, "QLogLevel", doc("QLogLevel"), py::arithmetic())
       .value("QL_DEBUG", rt::LogLevel::kDebug)
       .value("QL_INFO", rt::LogLevel::kInfo)
       .value("QL_WARN", rt::LogLevel::kWarn)
       .value("QL_ERROR", rt::LogLevel::kError);
   enum class IoType { kInvalid = 0, kInput = 1, kOutput = 2 };
-  py::enum_<IoType>(m, "BufferIoTypeEnum", py::arithmetic())
+  py::enum_<IoType>(m, "BufferIoTypeEnum", doc("BufferIoTypeEnum"), py::arithmetic())
       .value("BUFFER_IO_TYPE_INVALID", IoType::kInvalid)
       .value("BUFFER_IO_TYPE_INPUT", IoType::kInput)
       .value("BUFFER_IO_TYPE_OUTPUT", IoType::kOutput);
@@ -86,7 +87,7 @@ void bind_enums(py::module_& m) {
     kInt8,
     kInval
   };
-  py::enum_<DataType>(m, "BufferDataTypeEnum", py::arithmetic())
+  py::enum_<DataType>(m, "BufferDataTypeEnum", doc("BufferDataTypeEnum"), py::arithmetic())
       .value("BUFFER_DATA_TYPE_FLOAT", DataType::kFloat)
       .value("BUFFER_DATA_TYPE_FLOAT16", DataType::kFloat16)
       .value("BUFFER_DATA_TYPE_INT8Q", DataType::kInt8Q)
@@ -97,31 +98,42 @@ void bind_enums(py::module_& m) {
       .value("BUFFER_DATA_TYPE_INT64I", DataType::kInt64I)
       .value("BUFFER_DATA_TYPE_INT8", DataType::kInt8)
       .value("BUFFER_DATA_TYPE_INVAL", DataType::kInval);
-  py::class_<rt::BufferMapping>(m, "BufferMapping")
-      .def_readonly("bufferName", &rt::BufferMapping::name)
-      .def_readonly("index", &rt::BufferMapping::index)
+  py::class_<rt::BufferMapping>(m, "BufferMapping", doc("BufferMapping"))
+      .def_readonly("bufferName", &rt::BufferMapping::name, doc("BufferMapping.bufferName"))
+      .def_readonly("index", &rt::BufferMapping::index, doc("BufferMapping.index"))
       .def_property_readonly(
           "ioType",
-          [](const rt::BufferMapping& b) { return b.is_input ? IoType::kInput : IoType::kOutput; })
-      .def_readonly("size", &rt::BufferMapping::size)
-      .def_readonly("isPartialBufferAllowed", &rt::BufferMapping::is_partial_allowed)
-      .def_property_readonly("dataType", [](const rt::BufferMapping& b) {
-        return static_cast<DataType>(std::min(b.data_type, uint32_t{9}));
-      });
+          [](const rt::BufferMapping& b) { return b.is_input ? IoType::kInput : IoType::kOutput; },
+          doc("BufferMapping.ioType"))
+      .def_readonly("size", &rt::BufferMapping::size, doc("BufferMapping.size"))
+      .def_readonly("isPartialBufferAllowed", &rt::BufferMapping::is_partial_allowed,
+                    doc("BufferMapping.isPartialBufferAllowed"))
+      .def_property_readonly(
+          "dataType",
+          [](const rt::BufferMapping& b) {
+            return static_cast<DataType>(std::min(b.data_type, uint32_t{9}));
+          },
+          doc("BufferMapping.dataType"));
 }
 
 void bind_properties(py::module_& m) {
-  py::class_<rt::ProgramProperties>(m, "QAicProgramProperties")
+  py::class_<rt::ProgramProperties>(m, "QAicProgramProperties", doc("QAicProgramProperties"))
       .def(py::init<>())
-      .def_readwrite("SubmitNumRetries", &rt::ProgramProperties::submit_num_retries)
-      .def_readwrite("SubmitRetryTimeoutMs", &rt::ProgramProperties::submit_retry_timeout_ms)
-      .def_readwrite("dataPathTimeoutMs", &rt::ProgramProperties::data_path_timeout_ms)
-      .def_readwrite("devMapping", &rt::ProgramProperties::dev_mapping);
+      .def_readwrite("SubmitNumRetries", &rt::ProgramProperties::submit_num_retries,
+                     doc("QAicProgramProperties.SubmitNumRetries"))
+      .def_readwrite("SubmitRetryTimeoutMs", &rt::ProgramProperties::submit_retry_timeout_ms,
+                     doc("QAicProgramProperties.SubmitRetryTimeoutMs"))
+      .def_readwrite("dataPathTimeoutMs", &rt::ProgramProperties::data_path_timeout_ms,
+                     doc("QAicProgramProperties.dataPathTimeoutMs"))
+      .def_readwrite("devMapping", &rt::ProgramProperties::dev_mapping,
+                     doc("QAicProgramProperties.devMapping"));
   m.attr("ProgramProperties") = m.attr("QAicProgramProperties");
-  py::class_<QueueProperties>(m, "QAicQueueProperties")
+  py::class_<QueueProperties>(m, "QAicQueueProperties", doc("QAicQueueProperties"))
       .def(py::init<>())
-      .def_readwrite("properties", &QueueProperties::properties)
-      .def_readwrite("numThreadsPerQueue", &QueueProperties::num_threads);
+      .def_readwrite("properties", &QueueProperties::properties,
+                     doc("QAicQueueProperties.properties"))
+      .def_readwrite("numThreadsPerQueue", &QueueProperties::num_threads,
+                     doc("QAicQueueProperties.numThreadsPerQueue"));
 }
 
 }  // namespace
@@ -129,11 +141,12 @@ void bind_properties(py::module_& m) {
 void bind_types(py::module_& m) {
   bind_enums(m);
   bind_properties(m);
-  py::class_<QidList>(m, "QIDList")
+  py::class_<QidList>(m, "QIDList", doc("QIDList"))
       .def(py::init<>())
       .def(py::init<std::vector<int>>(), py::arg("ids"))
       .def(
-          "append", [](QidList& l, int id) { l.ids.push_back(id); }, py::arg("id"))
+          "append", [](QidList& l, int id) { l.ids.push_back(id); }, py::arg("id"),
+          doc("QIDList.append"))
       .def("__len__", [](const QidList& l) { return l.ids.size(); })
       .def("__getitem__",
            [](const QidList& l, py::ssize_t i) { return l.ids[place(l.ids.size(), i)]; })
@@ -142,10 +155,11 @@ void bind_types(py::module_& m) {
         return "QIDList(" + std::string(py::repr(py::cast(l.ids))) + ")";
       });
   py::implicitly_convertible<py::list, QidList>();
-  py::class_<PyBuffer>(m, "QBuffer", py::buffer_protocol())
+  py::class_<PyBuffer>(m, "QBuffer", doc("QBuffer"), py::buffer_protocol())
       .def(py::init([](const py::object& data) { return PyBuffer{copy_of(data)}; }),
            py::arg("data"))
-      .def_property_readonly("size", [](const PyBuffer& b) { return b.buffer.size; })
+      .def_property_readonly(
+          "size", [](const PyBuffer& b) { return b.buffer.size; }, doc("QBuffer.size"))
       .def("__len__", [](const PyBuffer& b) { return b.buffer.size; })
       .def("__bytes__",
            [](const PyBuffer& b) {
@@ -155,7 +169,7 @@ void bind_types(py::module_& m) {
         return py::buffer_info(reinterpret_cast<uint8_t*>(b.buffer.data),
                                static_cast<py::ssize_t>(b.buffer.size));
       });
-  py::class_<DimensionsVec>(m, "BufferDimensionsVecRef")
+  py::class_<DimensionsVec>(m, "BufferDimensionsVecRef", doc("BufferDimensionsVecRef"))
       .def(py::init([](const py::iterable& rows) {
              DimensionsVec dims;
              for (const py::handle row : rows) dims.rows.push_back(to_row(row));
@@ -169,7 +183,9 @@ void bind_types(py::module_& m) {
            [](DimensionsVec& d, py::ssize_t i, const py::object& row) {
              d.rows[place(d.rows.size(), i)] = to_row(row);
            })
-      .def("append", [](DimensionsVec& d, const py::object& row) { d.rows.push_back(to_row(row)); })
+      .def(
+          "append", [](DimensionsVec& d, const py::object& row) { d.rows.push_back(to_row(row)); },
+          doc("BufferDimensionsVecRef.append"))
       .def("__iter__", [](const DimensionsVec& d) { return py::iter(py::cast(d.rows)); });
 }
 

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "qaickit/qaic.h"
+#include "qaicrt_docs.h"
 #include "wrap.h"
 
 namespace qaickit::qaicrt {
@@ -107,53 +108,60 @@ py::tuple tell(int id, Part part) {
 }
 
 void bind_structs(py::module_& m) {
-  py::enum_<DevStatus>(m, "QDevStatus", py::arithmetic())
+  py::enum_<DevStatus>(m, "QDevStatus", doc("QDevStatus"), py::arithmetic())
       .value("QDS_INITIALIZING", DevStatus::kInitializing)
       .value("QDS_READY", DevStatus::kReady)
       .value("QDS_ERROR", DevStatus::kError);
-  py::enum_<DeviceType>(m, "QAicDeviceType", py::arithmetic())
+  py::enum_<DeviceType>(m, "QAicDeviceType", doc("QAicDeviceType"), py::arithmetic())
       .value("QAIC_DEVICE_TYPE_DEFAULT", DeviceType::kDefault);
-  py::class_<QaicResources>(m, "QResourceInfo")
-      .def_readonly("dramTotal", &QaicResources::dram_total_kib)
-      .def_readonly("dramFree", &QaicResources::dram_free_kib)
-      .def_readonly("vcTotal", &QaicResources::vc_total)
-      .def_readonly("vcFree", &QaicResources::vc_free)
-      .def_readonly("nspTotal", &QaicResources::nsp_total)
-      .def_readonly("nspFree", &QaicResources::nsp_free)
-      .def_readonly("mcidTotal", &QaicResources::mcid_total)
-      .def_readonly("mcidFree", &QaicResources::mcid_free)
-      .def_readonly("semTotal", &QaicResources::sem_total)
-      .def_readonly("semFree", &QaicResources::sem_free)
-      .def_readonly("pcTotal", &QaicResources::pc_total)
-      .def_readonly("pcReserved", &QaicResources::pc_reserved)
-      .def_readonly("skuType", &QaicResources::sku_type);
-  py::class_<QaicPerformance>(m, "QPerformanceInfo")
-      .def_readonly("nspFrequencyHz", &QaicPerformance::nsp_hz)
-      .def_readonly("ddrFrequencyHz", &QaicPerformance::ddr_hz)
-      .def_readonly("compFrequencyHz", &QaicPerformance::comp_hz)
-      .def_readonly("memFrequencyHz", &QaicPerformance::mem_hz)
-      .def_readonly("sysFrequencyHz", &QaicPerformance::sys_hz)
-      .def_readonly("peakCompute", &QaicPerformance::peak_compute)
-      .def_readonly("dramBw", &QaicPerformance::dram_bw);
-  py::class_<QaicPci>(m, "QPciInfo")
-      .def_readonly("domain", &QaicPci::domain)
-      .def_readonly("bus", &QaicPci::bus)
-      .def_readonly("device", &QaicPci::device)
-      .def_readonly("function", &QaicPci::function)
-      .def_readonly("classname", &QaicPci::class_name)
-      .def_readonly("vendorname", &QaicPci::vendor_name)
-      .def_readonly("devicename", &QaicPci::device_name);
-  py::class_<DevData>(m, "QHostApiInfoDevData")
-      .def_readonly("resourceInfo", &DevData::resources)
-      .def_readonly("performanceInfo", &DevData::performance)
-      .def_readonly("hwVersion", &DevData::hw_version)
-      .def_readonly("serial", &DevData::serial);
-  py::class_<DevInfo>(m, "QDevInfo")
-      .def_readonly("qid", &DevInfo::qid)
-      .def_readonly("devStatus", &DevInfo::status)
-      .def_readonly("name", &DevInfo::name)
-      .def_readonly("pciInfo", &DevInfo::pci)
-      .def_readonly("devData", &DevInfo::data);
+  py::class_<QaicResources>(m, "QResourceInfo", doc("QResourceInfo"))
+      .def_readonly("dramTotal", &QaicResources::dram_total_kib, doc("QResourceInfo.dramTotal"))
+      .def_readonly("dramFree", &QaicResources::dram_free_kib, doc("QResourceInfo.dramFree"))
+      .def_readonly("vcTotal", &QaicResources::vc_total, doc("QResourceInfo.vcTotal"))
+      .def_readonly("vcFree", &QaicResources::vc_free, doc("QResourceInfo.vcFree"))
+      .def_readonly("nspTotal", &QaicResources::nsp_total, doc("QResourceInfo.nspTotal"))
+      .def_readonly("nspFree", &QaicResources::nsp_free, doc("QResourceInfo.nspFree"))
+      .def_readonly("mcidTotal", &QaicResources::mcid_total, doc("QResourceInfo.mcidTotal"))
+      .def_readonly("mcidFree", &QaicResources::mcid_free, doc("QResourceInfo.mcidFree"))
+      .def_readonly("semTotal", &QaicResources::sem_total, doc("QResourceInfo.semTotal"))
+      .def_readonly("semFree", &QaicResources::sem_free, doc("QResourceInfo.semFree"))
+      .def_readonly("pcTotal", &QaicResources::pc_total, doc("QResourceInfo.pcTotal"))
+      .def_readonly("pcReserved", &QaicResources::pc_reserved, doc("QResourceInfo.pcReserved"))
+      .def_readonly("skuType", &QaicResources::sku_type, doc("QResourceInfo.skuType"));
+  py::class_<QaicPerformance>(m, "QPerformanceInfo", doc("QPerformanceInfo"))
+      .def_readonly("nspFrequencyHz", &QaicPerformance::nsp_hz,
+                    doc("QPerformanceInfo.nspFrequencyHz"))
+      .def_readonly("ddrFrequencyHz", &QaicPerformance::ddr_hz,
+                    doc("QPerformanceInfo.ddrFrequencyHz"))
+      .def_readonly("compFrequencyHz", &QaicPerformance::comp_hz,
+                    doc("QPerformanceInfo.compFrequencyHz"))
+      .def_readonly("memFrequencyHz", &QaicPerformance::mem_hz,
+                    doc("QPerformanceInfo.memFrequencyHz"))
+      .def_readonly("sysFrequencyHz", &QaicPerformance::sys_hz,
+                    doc("QPerformanceInfo.sysFrequencyHz"))
+      .def_readonly("peakCompute", &QaicPerformance::peak_compute,
+                    doc("QPerformanceInfo.peakCompute"))
+      .def_readonly("dramBw", &QaicPerformance::dram_bw, doc("QPerformanceInfo.dramBw"));
+  py::class_<QaicPci>(m, "QPciInfo", doc("QPciInfo"))
+      .def_readonly("domain", &QaicPci::domain, doc("QPciInfo.domain"))
+      .def_readonly("bus", &QaicPci::bus, doc("QPciInfo.bus"))
+      .def_readonly("device", &QaicPci::device, doc("QPciInfo.device"))
+      .def_readonly("function", &QaicPci::function, doc("QPciInfo.function"))
+      .def_readonly("classname", &QaicPci::class_name, doc("QPciInfo.classname"))
+      .def_readonly("vendorname", &QaicPci::vendor_name, doc("QPciInfo.vendorname"))
+      .def_readonly("devicename", &QaicPci::device_name, doc("QPciInfo.devicename"));
+  py::class_<DevData>(m, "QHostApiInfoDevData", doc("QHostApiInfoDevData"))
+      .def_readonly("resourceInfo", &DevData::resources, doc("QHostApiInfoDevData.resourceInfo"))
+      .def_readonly("performanceInfo", &DevData::performance,
+                    doc("QHostApiInfoDevData.performanceInfo"))
+      .def_readonly("hwVersion", &DevData::hw_version, doc("QHostApiInfoDevData.hwVersion"))
+      .def_readonly("serial", &DevData::serial, doc("QHostApiInfoDevData.serial"));
+  py::class_<DevInfo>(m, "QDevInfo", doc("QDevInfo"))
+      .def_readonly("qid", &DevInfo::qid, doc("QDevInfo.qid"))
+      .def_readonly("devStatus", &DevInfo::status, doc("QDevInfo.devStatus"))
+      .def_readonly("name", &DevInfo::name, doc("QDevInfo.name"))
+      .def_readonly("pciInfo", &DevInfo::pci, doc("QDevInfo.pciInfo"))
+      .def_readonly("devData", &DevInfo::data, doc("QDevInfo.devData"));
 }
 
 }  // namespace
@@ -161,17 +169,20 @@ void bind_structs(py::module_& m) {
 void bind_util(py::module_& m) {
   bind_structs(m);
   struct Util {};
-  py::class_<Util>(m, "Util")
+  py::class_<Util>(m, "Util", doc("Util"))
       .def(py::init<>())
-      .def("checkLibraryVersion",
-           [](const Util&) {
-             const py::tuple found = version();
-             const auto status = found[0].cast<QStatus>();
-             if (status != QStatus::kSuccess) return status;
-             const bool same = found[1].cast<uint16_t>() == kApiMajor;
-             return same ? QStatus::kSuccess : QStatus::kUnsupported;
-           })
-      .def("getAicVersion", [](const Util&) { return version(); })
+      .def(
+          "checkLibraryVersion",
+          [](const Util&) {
+            const py::tuple found = version();
+            const auto status = found[0].cast<QStatus>();
+            if (status != QStatus::kSuccess) return status;
+            const bool same = found[1].cast<uint16_t>() == kApiMajor;
+            return same ? QStatus::kSuccess : QStatus::kUnsupported;
+          },
+          doc("Util.checkLibraryVersion"))
+      .def(
+          "getAicVersion", [](const Util&) { return version(); }, doc("Util.getAicVersion"))
       .def(
           "getDeviceIds",
           [](const Util&, DeviceType) {
@@ -182,28 +193,29 @@ void bind_util(py::module_& m) {
                 ids.ok() && list.ids.empty() ? QStatus::kNoDev : rt::to_qstatus(ids.status());
             return py::make_tuple(status, list);
           },
-          py::arg("deviceType") = DeviceType::kDefault)
+          py::arg("deviceType") = DeviceType::kDefault, doc("Util.getDeviceIds"))
       .def(
-          "getDeviceInfo", [](const Util&, int id) { return tell(id, to_info); }, py::arg("devID"))
+          "getDeviceInfo", [](const Util&, int id) { return tell(id, to_info); }, py::arg("devID"),
+          doc("Util.getDeviceInfo"))
       .def(
           "getPerformanceInfo",
           [](const Util&, int id) {
             return tell(id, [](const QaicDevice& d) { return d.performance; });
           },
-          py::arg("devID"))
+          py::arg("devID"), doc("Util.getPerformanceInfo"))
       .def(
           "getResourceInfo",
           [](const Util&, int id) {
             return tell(id, [](const QaicDevice& d) { return d.resources; });
           },
-          py::arg("devID"))
+          py::arg("devID"), doc("Util.getResourceInfo"))
       // The vendor's is advisory, between processes, and off unless asked for.
       .def(
           "lockDevice",
           [](const Util&, int id, bool lock, bool block) {
             return unlocked([&] { return lock_device(id, lock, block); });
           },
-          py::arg("devID"), py::arg("lock"), py::arg("block"));
+          py::arg("devID"), py::arg("lock"), py::arg("block"), doc("Util.lockDevice"));
 }
 
 }  // namespace qaickit::qaicrt
