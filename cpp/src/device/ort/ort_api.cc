@@ -1,4 +1,4 @@
-#include "device/cpu/ort_api.h"
+#include "device/ort/ort_api.h"
 
 #include <array>
 #include <cstdio>
@@ -54,7 +54,7 @@ Result<Api> open_api() {
   Api api;
 #define ORT_FUNCTION(slot, name, result, arguments) \
   api.name = reinterpret_cast<result(*) arguments>(const_cast<void*>(table[slot]));
-#include "device/cpu/ort_functions.inc"
+#include "device/ort/ort_functions.inc"
 #undef ORT_FUNCTION
   api.version = version;
   api.path = path;

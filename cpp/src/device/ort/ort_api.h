@@ -22,6 +22,9 @@ struct OrtMemoryInfo;
 struct OrtAllocator;
 struct OrtTypeInfo;
 struct OrtTensorTypeAndShapeInfo;
+struct OrtIoBinding;
+struct OrtCudaOptions;      // OrtCUDAProviderOptionsV2
+struct OrtTensorRTOptions;  // OrtTensorRTProviderOptionsV2
 
 enum OrtLoggingLevel : int { kLogError = 3 };
 enum OrtErrorCode : int {};
@@ -35,7 +38,7 @@ inline constexpr uint32_t kApiVersion = 21;
 // The functions in use, resolved by slot.
 struct Api {
 #define ORT_FUNCTION(slot, name, result, arguments) result(*name) arguments = nullptr;
-#include "device/cpu/ort_functions.inc"
+#include "device/ort/ort_functions.inc"
 #undef ORT_FUNCTION
   std::string version;  // "1.31.1"
   std::string path;     // file it came from

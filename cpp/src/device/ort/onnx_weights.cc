@@ -1,4 +1,4 @@
-#include "device/cpu/onnx_weights.h"
+#include "device/ort/onnx_weights.h"
 
 #include <charconv>
 #include <climits>
@@ -8,8 +8,8 @@
 #include "base/cat.h"
 #include "container/byte_range.h"
 #include "container/text.h"
-#include "device/cpu/onnx_graph.pb.h"
-#include "device/cpu/ort_api.h"
+#include "device/ort/onnx_graph.pb.h"
+#include "device/ort/ort_api.h"
 #include "qaickit/qpc.h"
 
 namespace qaickit {

@@ -1,7 +1,7 @@
 // Proves the slots of ort_functions.inc against the library that is installed: a real run through
 // them, and the errors of a library that is missing, foreign or too old.
 
-#include "device/cpu/ort_api.h"
+#include "device/ort/ort_api.h"
 
 #include <gtest/gtest.h>
 
@@ -40,7 +40,7 @@ TEST(OrtApi, IsNewEnoughAndSaysWhereItIsFrom) {
 TEST(OrtApi, EverySlotIsFilled) {
   REQUIRE_API(api);
 #define ORT_FUNCTION(slot, name, result, arguments) EXPECT_NE(api->name, nullptr) << #name;
-#include "device/cpu/ort_functions.inc"
+#include "device/ort/ort_functions.inc"
 #undef ORT_FUNCTION
 }
 
