@@ -59,8 +59,8 @@ PySession::~PySession() {
   session_.reset();
 }
 
-py::dict PySession::run(const py::handle& inputs) {
-  if (any_shape_) return run_any_shape(inputs);
+py::dict PySession::run(const py::handle& inputs, const RunOptions& options) {
+  if (any_shape_) return run_any_shape(inputs, options);
   FewOrMany<ConstBuffer> in(inputs_->size());
   FewOrMany<py::object> owners(inputs_->size());
   FewOrMany<MutableBuffer> out(outputs_->size());
@@ -69,13 +69,14 @@ py::dict PySession::run(const py::handle& inputs) {
   Status status;
   {
     const py::gil_scoped_release released;
-    status = session_->run({in.data(), inputs_->size()}, {out.data(), outputs_->size()});
+    status = session_->run({in.data(), inputs_->size()}, {out.data(), outputs_->size()}, RunShape{},
+                           options);
   }
   raise_if_error(status);
   return outputs;
 }
 
-py::dict PySession::run_any_shape(const py::handle& inputs) {
+py::dict PySession::run_any_shape(const py::handle& inputs, const RunOptions& options) {
   const ProgramSpec& program = session_->program();
   std::vector<ConstBuffer> in(inputs_->size());
   std::vector<py::object> owners(inputs_->size());
@@ -90,13 +91,14 @@ py::dict PySession::run_any_shape(const py::handle& inputs) {
   Status status;
   {
     const py::gil_scoped_release released;
-    status = session_->run(in, out, shape);
+    status = session_->run(in, out, shape, options);
   }
   raise_if_error(status);
   return outputs;
 }
 
-py::tuple PySession::benchmark(uint64_t inferences, double seconds, const py::object& inputs) {
+py::tuple PySession::benchmark(uint64_t inferences, double seconds, const py::object& inputs,
+                               const py::object& tick) {
   std::vector<ConstBuffer> buffers;
   std::vector<py::object> owners;
   size_t set = RunShape::kBySize;
@@ -106,10 +108,24 @@ py::tuple PySession::benchmark(uint64_t inferences, double seconds, const py::ob
     inputs_->borrow(inputs, buffers.data(), owners.data());
     if (any_shape_) set = value_or_raise(match_shapes(session_->program(), dims_of(owners))).set;
   }
+  std::optional<py::error_already_set> raised;
+  const auto progress = [&](uint64_t done) {
+    const py::gil_scoped_acquire acquired;
+    try {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      const int truth = tick.is_none() ? 1 : PyObject_IsTrue(tick(done).ptr());
+      if (truth < 0) throw py::error_already_set();
+      return truth != 0;
+    } catch (py::error_already_set& error) {
+      raised = std::move(error);  // the core knows no exceptions
+      return false;
+    }
+  };
   Result<BenchmarkResult> result = [&] {
     const py::gil_scoped_release released;
-    return session_->benchmark(inferences, seconds, buffers, set);
+    return session_->benchmark(inferences, seconds, buffers, set, progress);
   }();
+  if (raised) throw std::move(*raised);
   const BenchmarkResult measured = value_or_raise(std::move(result));
   return py::make_tuple(measured.inferences, measured.seconds);
 }
@@ -158,9 +174,19 @@ void bind_session(py::module_& m) {
       .def_property_readonly(
           "precision", [](const PySession& s) { return s.session().precision(); },
           doc("Session.precision"))
-      .def("run", &PySession::run, py::arg("input_dict"), doc("Session.run"))
+      .def(
+          "run", [](PySession& s, const py::handle& inputs) { return s.run(inputs); },
+          py::arg("input_dict"), doc("Session.run"))
+      .def(
+          "run_on",
+          [](PySession& s, uint32_t activation, const py::handle& inputs) {
+            RunProfile profile;
+            py::dict outputs = s.run(inputs, {activation, &profile});
+            return py::make_tuple(std::move(outputs), to_dict(profile));
+          },
+          py::arg("activation"), py::arg("input_dict"), doc("Session.run_on"))
       .def("benchmark", &PySession::benchmark, py::arg("inferences"), py::arg("seconds"),
-           py::arg("inputs") = py::none(), doc("Session.benchmark"))
+           py::arg("inputs") = py::none(), py::arg("tick") = py::none(), doc("Session.benchmark"))
       .def(
           "metrics",
           [](const PySession& s) { return to_dict(value_or_raise(s.session().metrics())); },

@@ -15,14 +15,16 @@ class PySession {
   PySession(std::shared_ptr<const Qpc> qpc, const SessionOptions& options);
   ~PySession();
 
-  py::dict run(const py::handle& inputs);
-  py::tuple benchmark(uint64_t inferences, double seconds, const py::object& inputs);
+  py::dict run(const py::handle& inputs, const RunOptions& options = {});
+  // `tick(inferences)` is called now and then; false, or a signal's exception, ends it.
+  py::tuple benchmark(uint64_t inferences, double seconds, const py::object& inputs,
+                      const py::object& tick);
   void close();
   Session& session() const noexcept { return *session_; }
   const std::optional<HostManifest>& manifest() const noexcept { return manifest_; }
 
  private:
-  py::dict run_any_shape(const py::handle& inputs);
+  py::dict run_any_shape(const py::handle& inputs, const RunOptions& options);
 
   std::optional<HostManifest> manifest_;
   std::unique_ptr<Session> session_;

@@ -121,6 +121,8 @@ py::dict to_dict(const RunMetrics& metrics) {
 
 py::dict to_dict(const RunProfile& run) {
   py::dict dict;
+  dict["start"] = static_cast<double>(run.start_ns) * 1e-9;
+  dict["activation"] = run.activation;
   dict["wait"] = run.wait;
   dict["gather"] = run.gather;
   dict["device"] = run.device;

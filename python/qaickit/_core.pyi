@@ -1,6 +1,6 @@
 """Types of the compiled module. Private: use `qaic`, `qaickit.session` and the command lines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy.typing as npt
@@ -85,6 +85,8 @@ class MetricsDict(TypedDict):
     avg_latency: float
 
 class RunProfileDict(TypedDict):
+    start: float  # seconds by the monotonic clock, as time.monotonic()
+    activation: int  # of those of all devices
     wait: float  # seconds, as all below: for an idle ExecObj
     gather: float  # inputs bound or copied
     device: float  # computing, transfers included
@@ -299,13 +301,27 @@ class Session:
         name, dtype or shape), ClosedError, and what the device says.
         """
 
+    def run_on(
+        self, activation: int, input_dict: Mapping[str, npt.NDArray[Any]]
+    ) -> tuple[dict[str, npt.NDArray[Any]], RunProfileDict]:
+        """As `run`, on that activation of those of all devices; also tells where the time went.
+
+        Errors as of `run`; InvalidArgumentError also for an activation that does not exist.
+        """
+
     def benchmark(
-        self, inferences: int, seconds: float, inputs: Mapping[str, npt.NDArray[Any]] | None = None
+        self,
+        inferences: int,
+        seconds: float,
+        inputs: Mapping[str, npt.NDArray[Any]] | None = None,
+        tick: Callable[[int], bool] | None = None,
     ) -> tuple[int, float]:
         """(Inferences, seconds) of a native loop on all activations.
 
         So many `inferences`, or for `seconds` where that is 0. An inference is a whole batch.
-        `inputs` as of `run`; None: whatever the buffers hold. Errors as of `run`.
+        `inputs` as of `run`; None: whatever the buffers hold. `tick(inferences)` is called some 40
+        times a second and ends the loop by returning False; what it raises ends it too, as does a
+        signal's exception (KeyboardInterrupt) on the main thread. Errors as of `run`.
         """
 
     def metrics(self) -> MetricsDict:

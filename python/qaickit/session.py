@@ -9,7 +9,7 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -152,16 +152,33 @@ class Session:
         with self._turn():
             return self._ready().run(input_dict)
 
+    def run_on(
+        self, activation: int, input_dict: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], RunProfileDict]:
+        """As `run`, on one activation of those of all devices, 0 being the first.
+
+        Also returns where the time went, measured natively: the moment of the call (`start`, in
+        seconds of time.monotonic()), then seconds for `wait` (for an idle ExecObj), `gather`
+        (inputs bound or copied), `device` and `scatter`. Errors as of `run`; InvalidArgumentError
+        also for an activation that does not exist.
+        """
+        with self._turn():
+            return self._ready().run_on(activation, input_dict)
+
     def run_benchmark(
         self,
         num_inferences: int | str | None = None,
         inf_time: float | str | None = None,
         input_dict: Mapping[str, Array] | None = None,
+        *,
+        tick: Callable[[int], bool] | None = None,
     ) -> tuple[int, float, float, int]:
         """Runs the model over and over natively, on all activations at once.
 
         `num_inferences` (40 if neither is given) or `inf_time` in seconds, not both; text with a
         number is accepted. `input_dict` as in `run`; not given: random values, always the same.
+        `tick(inferences)` is called some 40 times a second with how many have ended; when it
+        returns False, that is the result. Ctrl-C raises KeyboardInterrupt as anywhere.
 
         Returns `(inf_completed, inf_rate, inf_time, batch_size)`: inferences that were run, how
         many of them a second, the seconds that it took, and the samples in each, so that
@@ -170,7 +187,7 @@ class Session:
         inferences, seconds = _benchmark_length(num_inferences, inf_time)
         inputs = random_inputs(self._inputs) if input_dict is None else input_dict
         with self._turn():
-            completed, elapsed = self._ready().benchmark(inferences, seconds, inputs)
+            completed, elapsed = self._ready().benchmark(inferences, seconds, inputs, tick)
         rate = completed / elapsed if elapsed > 0 else 0.0
         return completed, rate, elapsed, self.batch_size
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -40,12 +41,21 @@ struct RunMetrics {
   double average = 0;
 };
 
-// Where the time of one run() went, in seconds.
+// Where the time of one run() went, in seconds, and where it ran.
 struct RunProfile {
-  double wait = 0;     // for an idle ExecObj
-  double gather = 0;   // inputs bound or copied
-  double device = 0;   // computing, transfers included
-  double scatter = 0;  // outputs copied, ExecObj given back
+  uint64_t start_ns = 0;    // by the monotonic clock
+  uint32_t activation = 0;  // of those of all devices
+  double wait = 0;          // for an idle ExecObj
+  double gather = 0;        // inputs bound or copied
+  double device = 0;        // computing, transfers included
+  double scatter = 0;       // outputs copied, ExecObj given back
+};
+
+// Where one run() is to go, and whether it is to tell of itself.
+struct RunOptions {
+  static constexpr uint32_t kAnyActivation = ~uint32_t{0};
+  uint32_t activation = kAnyActivation;  // named: waits for that one
+  RunProfile* profile = nullptr;         // filled when the run ends well
 };
 
 // Caller's memory for one input or output. Its size must be that of the tensor in the run's shape.
@@ -62,6 +72,10 @@ struct BenchmarkResult {
   uint64_t inferences = 0;  // ExecObj runs, each of the program's batch size
   double seconds = 0;
 };
+
+// Told several times a second, on the thread that benchmarks, how many inferences have ended. False
+// ends the benchmark, whose result then is what it came to.
+using BenchmarkProgress = std::function<bool(uint64_t inferences)>;
 
 // A program on its devices, ready to run. All methods are safe from any thread unless said.
 class QAICKIT_API Session {
@@ -81,9 +95,13 @@ class QAICKIT_API Session {
   // activation, binds the caller's memory (no copy), computes. Buffers are in binding order.
   // `shape` as match_shapes() gives it. Where only a part of the batch is given, partial buffers
   // are copied and the rest of the batch computes on zeros.
-  // Errors: kInvalidArgument (count, size or set), kClosed, and what the device says.
+  // Errors: kInvalidArgument (count, size, set or activation), kClosed, and what the device says.
   virtual Status run(std::span<const ConstBuffer> inputs, std::span<const MutableBuffer> outputs,
-                     const RunShape& shape) noexcept = 0;
+                     const RunShape& shape, const RunOptions& options) noexcept = 0;
+  Status run(std::span<const ConstBuffer> inputs, std::span<const MutableBuffer> outputs,
+             const RunShape& shape) noexcept {
+    return run(inputs, outputs, shape, RunOptions{});
+  }
   // With the set of allowed shapes that the sizes of the buffers fit.
   Status run(std::span<const ConstBuffer> inputs, std::span<const MutableBuffer> outputs) noexcept {
     return run(inputs, outputs, RunShape{});
@@ -110,11 +128,13 @@ class QAICKIT_API Session {
   // Runs the program natively over and over on all activations: `inferences` times, or for
   // `seconds` when inferences is 0. `inputs` as in run(), a whole batch; empty: whatever the
   // buffers hold. `set` of the allowed shapes; kBySize with no inputs: each ExecObj's default.
+  // `progress` may be empty.
   virtual Result<BenchmarkResult> benchmark(uint64_t inferences, double seconds,
-                                            std::span<const ConstBuffer> inputs, size_t set) = 0;
+                                            std::span<const ConstBuffer> inputs, size_t set,
+                                            const BenchmarkProgress& progress) = 0;
   Result<BenchmarkResult> benchmark(uint64_t inferences, double seconds,
                                     std::span<const ConstBuffer> inputs) {
-    return benchmark(inferences, seconds, inputs, RunShape::kBySize);
+    return benchmark(inferences, seconds, inputs, RunShape::kBySize, {});
   }
 
   // Of run() so far. Error kFailedPrecondition: not asked for in the options.

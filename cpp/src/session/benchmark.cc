@@ -11,7 +11,7 @@
 namespace qaickit {
 namespace {
 
-constexpr double kRoundSeconds = 0.05;     // how often a timed benchmark looks at the clock
+constexpr double kRoundSeconds = 0.025;    // how often it looks at the clock and tells of itself
 constexpr uint64_t kWaitNs = 100'000'000;  // bound of one sleep
 
 // Each sample is one run of an ExecObj; nothing is gathered or scattered.
@@ -27,7 +27,10 @@ class CountingHandler final : public BatchHandler {
     }
     return {};
   }
-  void scatter(const Batch& batch) noexcept override { add(batch.samples.size()); }
+  void scatter(const Batch& batch) noexcept override {
+    well_.fetch_add(batch.samples.size(), std::memory_order_relaxed);
+    add(batch.samples.size());
+  }
   void fail(std::span<const Sample> samples, const Status& why) noexcept override {
     {
       const std::lock_guard lock(mutex_);
@@ -36,10 +39,15 @@ class CountingHandler final : public BatchHandler {
     add(samples.size());
   }
 
-  void wait_for(uint64_t count) noexcept {
+  // Until `count` have ended, or `progress` has had enough: then false.
+  bool wait_for(uint64_t count, const BenchmarkProgress& progress) {
     while (!ended_.await([&] { return done_.load(std::memory_order_acquire) >= count; }, kWaitNs)) {
+      if (progress && !progress(well())) return false;
     }
+    return !progress || progress(well());
   }
+  // Those that ended well.
+  uint64_t well() const noexcept { return well_.load(std::memory_order_relaxed); }
   Status failure() {
     const std::lock_guard lock(mutex_);
     return failure_;
@@ -55,6 +63,7 @@ class CountingHandler final : public BatchHandler {
   const std::span<const ConstBuffer> inputs_;
   const size_t set_;
   std::atomic<uint64_t> done_{0};
+  std::atomic<uint64_t> well_{0};
   EventCount ended_;
   std::mutex mutex_;  // failures only
   Status failure_;
@@ -64,7 +73,7 @@ class CountingHandler final : public BatchHandler {
 
 Result<BenchmarkResult> run_benchmark(Session& session, uint32_t slots, uint64_t inferences,
                                       double seconds, std::span<const ConstBuffer> inputs,
-                                      size_t set) {
+                                      size_t set, const BenchmarkProgress& progress) {
   CountingHandler handler(inputs, set);
   BatchPolicy policy;
   policy.max_batch = 1;
@@ -73,28 +82,30 @@ Result<BenchmarkResult> run_benchmark(Session& session, uint32_t slots, uint64_t
 
   const uint64_t start = now_ns();
   auto elapsed = [&] { return static_cast<double>(now_ns() - start) * 1e-9; };
-  uint64_t done = 0;
-  uint64_t round = inferences > 0 ? inferences : slots;
+  uint64_t submitted = 0;
+  bool wanted = true;
   std::vector<Sample> samples;
   Status status;
-  while (status.ok() && (inferences > 0 ? done < inferences : elapsed() < seconds)) {
-    const uint64_t count = std::min<uint64_t>(round, 1 << 20);
+  while (wanted && (inferences > 0 ? submitted < inferences : elapsed() < seconds)) {
+    // A round is on its way while the one before it ends, so that no worker runs dry.
+    const double rate = static_cast<double>(handler.well()) / std::max(elapsed(), 1e-9);
+    const double left = std::max(seconds - elapsed(), 0.0);
+    const double round = rate * (inferences > 0 ? kRoundSeconds : std::min(kRoundSeconds, left));
+    uint64_t count = std::clamp<uint64_t>(static_cast<uint64_t>(round), slots, 1 << 20);
+    if (inferences > 0) count = std::min(count, inferences - submitted);
     samples.resize(count);
     status = session.submit(samples);
     if (!status.ok()) break;
-    handler.wait_for(done + count);
-    done += count;
+    wanted = handler.wait_for(submitted, progress);
+    submitted += count;
     status = handler.failure();
-    if (inferences > 0) {
-      round = inferences - done;
-    } else {
-      const double rate = static_cast<double>(done) / std::max(elapsed(), 1e-9);
-      const double left = std::max(seconds - elapsed(), 0.0);
-      round =
-          std::max<uint64_t>(slots, static_cast<uint64_t>(rate * std::min(kRoundSeconds, left)));
-    }
+    if (!status.ok()) break;
   }
-  const BenchmarkResult result{done, elapsed()};
+  if (wanted && status.ok()) {
+    wanted = handler.wait_for(submitted, progress);
+    status = handler.failure();
+  }
+  const BenchmarkResult result{handler.well(), elapsed()};
   const Status stopped = session.stop();
   if (!status.ok()) return status;
   if (!stopped.ok()) return stopped;

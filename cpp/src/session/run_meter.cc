@@ -3,9 +3,18 @@
 namespace qaickit {
 namespace {
 
-double seconds(uint64_t ns) { return static_cast<double>(ns) * 1e-9; }
+double seconds(uint64_t ns) noexcept { return static_cast<double>(ns) * 1e-9; }
 
 }  // namespace
+
+RunProfile to_profile(const RunTimes& t) noexcept {
+  return {t.start,
+          t.activation,
+          seconds(t.acquired - t.start),
+          seconds(t.gathered - t.acquired),
+          seconds(t.computed - t.gathered),
+          seconds(t.end - t.computed)};
+}
 
 RunMetrics RunMeter::metrics() const {
   const LatencySummary s = latencies_.summary({0.25, 0.5, 0.75, 0.9, 0.99, 0.999});
@@ -29,9 +38,7 @@ std::vector<RunProfile> RunMeter::profile() const {
   for (const Entry& entry : profile_) {
     // acquire: pairs with record().
     if (!entry.whole.load(std::memory_order_acquire)) continue;
-    const RunTimes& t = entry.times;
-    runs.push_back({seconds(t.acquired - t.start), seconds(t.gathered - t.acquired),
-                    seconds(t.computed - t.gathered), seconds(t.end - t.computed)});
+    runs.push_back(to_profile(entry.times));
   }
   return runs;
 }

@@ -19,7 +19,10 @@ struct RunTimes {
   uint64_t computed = 0;
   uint64_t end = 0;
   uint32_t slot = 0;
+  uint32_t activation = 0;
 };
+
+RunProfile to_profile(const RunTimes& times) noexcept;
 
 // What a session that measures keeps of its runs. No lock; nothing is allocated after construction.
 class RunMeter {

@@ -70,32 +70,42 @@ class SessionImpl final : public Session {
   using Session::run;
 
   Status run(std::span<const ConstBuffer> inputs, std::span<const MutableBuffer> outputs,
-             const RunShape& wanted) noexcept override {
-    if (!meter_) return run_one(inputs, outputs, wanted, nullptr);
+             const RunShape& wanted, const RunOptions& options) noexcept override {
+    if (!meter_ && !options.profile) {
+      return run_one(inputs, outputs, wanted, options.activation, nullptr);
+    }
     RunTimes times;
     times.start = now_ns();
-    Status status = run_one(inputs, outputs, wanted, &times);
+    Status status = run_one(inputs, outputs, wanted, options.activation, &times);
     times.end = now_ns();
-    if (status.ok()) meter_->record(times);
+    if (!status.ok()) return status;
+    if (meter_) meter_->record(times);
+    if (options.profile) *options.profile = to_profile(times);
     return status;
   }
 
   // `times` null: nobody measures.
   Status run_one(std::span<const ConstBuffer> inputs, std::span<const MutableBuffer> outputs,
-                 const RunShape& wanted, RunTimes* times) noexcept {
+                 const RunShape& wanted, uint32_t activation, RunTimes* times) noexcept {
     QAICKIT_ASSIGN_OR_RETURN(const RunShape shape, resolve(wanted, inputs, &outputs));
     QAICKIT_RETURN_IF_ERROR(check("input", inputs, program_.inputs, 0, shape));
     QAICKIT_RETURN_IF_ERROR(
         check("output", outputs, program_.outputs, program_.inputs.size(), shape));
     if (closed_.load(std::memory_order_acquire)) return closed_error();
-    Slot* slot = slots_.try_acquire_any();
+    const bool any = activation == RunOptions::kAnyActivation;
+    if (!any && activation >= slots_.activations()) {
+      return Status(
+          Code::kInvalidArgument,
+          cat("activation ", activation, " does not exist; there ", "are ", slots_.activations()));
+    }
+    Slot* slot = any ? slots_.try_acquire_any() : slots_.try_acquire(activation);
     while (!slot) {
       if (closed_.load(std::memory_order_acquire)) return closed_error();
       if (slots_.all_abandoned()) {
         return Status(Code::kDeviceError,
                       "no ExecObj is left: the device has not ended any of its runs in time");
       }
-      slot = slots_.acquire_any(kSlotWaitNs);
+      slot = any ? slots_.acquire_any(kSlotWaitNs) : slots_.acquire(activation, kSlotWaitNs);
     }
     // seq_cst: see SlotTable::try_acquire(). close() waits for this slot, or this thread sees it.
     if (closed_.load(std::memory_order_seq_cst)) {
@@ -104,6 +114,7 @@ class SessionImpl final : public Session {
     }
     if (times) {
       times->slot = slot->index;
+      times->activation = slot->activation;
       times->acquired = now_ns();
     }
     slot->foreign_bindings.store(true, std::memory_order_relaxed);
@@ -165,7 +176,8 @@ class SessionImpl final : public Session {
   }
 
   Result<BenchmarkResult> benchmark(uint64_t inferences, double seconds,
-                                    std::span<const ConstBuffer> inputs, size_t set) override {
+                                    std::span<const ConstBuffer> inputs, size_t set,
+                                    const BenchmarkProgress& progress) override {
     RunShape shape{set, 0};
     if (set != RunShape::kBySize || !inputs.empty()) {
       QAICKIT_ASSIGN_OR_RETURN(shape, resolve(shape, inputs, nullptr));
@@ -177,7 +189,7 @@ class SessionImpl final : public Session {
       return Status(Code::kInvalidArgument,
                     "benchmark needs a number of inferences or a time above 0 seconds");
     }
-    return run_benchmark(*this, slots_.size(), inferences, seconds, inputs, shape.set);
+    return run_benchmark(*this, slots_.size(), inferences, seconds, inputs, shape.set, progress);
   }
 
   Result<RunMetrics> metrics() const override {

@@ -441,6 +441,49 @@ TEST(SessionMetrics, CountRunsButForTheFirstAndKeepTheStagesOfSome) {
   }
 }
 
+TEST(SessionRun, OnOneActivationAndTellsOfIt) {
+  for (const char* async : {"0", "1"}) {
+    SessionOptions options;
+    options.backend = "null";
+    options.num_activations = 3;
+    options.device_settings = {{"latency_us", "2000"}, {"async", async}};
+    const auto session = value_of(Session::open(make_qpc(echo_program()), options));
+    const std::vector<int64_t> x(4);
+    std::vector<int64_t> y(4);
+    const ConstBuffer in{x.data(), 32};
+    const MutableBuffer out{y.data(), 32};
+    uint64_t last = 0;
+    for (const uint32_t activation : {2u, 0u, 1u, 2u}) {
+      RunProfile profile;
+      ASSERT_TRUE(is_ok(session->run({&in, 1}, {&out, 1}, RunShape{}, {activation, &profile})));
+      EXPECT_EQ(profile.activation, activation);
+      EXPECT_GT(profile.start_ns, last);
+      EXPECT_GE(profile.device, 0.002);
+      last = profile.start_ns;
+    }
+    EXPECT_TRUE(is_error(session->run({&in, 1}, {&out, 1}, RunShape{}, {3, nullptr}),
+                         Code::kInvalidArgument, "activation 3"));
+  }
+}
+
+TEST(SessionBenchmark, IsEndedByItsProgress) {
+  SessionOptions options;
+  options.backend = "null";
+  options.device_settings = {{"latency_us", "1000"}};
+  const auto session = value_of(Session::open(make_qpc(echo_program()), options));
+  uint64_t last = 0;
+  const auto result =
+      value_of(session->benchmark(1'000'000, 0, {}, RunShape::kBySize, [&](uint64_t inferences) {
+        EXPECT_GE(inferences, last);
+        last = inferences;
+        return inferences < 5;
+      }));
+  EXPECT_GE(last, 5u);
+  EXPECT_GE(result.inferences, last);
+  EXPECT_LT(result.inferences, 1'000'000u);
+  EXPECT_EQ(value_of(session->benchmark(7, 0, {})).inferences, 7u);
+}
+
 TEST(SessionMetrics, OfThreads) {
   SessionOptions options;
   options.backend = "null";
