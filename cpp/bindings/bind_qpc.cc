@@ -73,11 +73,12 @@ SegmentView to_segment(const std::string& name, const Extra& extra) {
 
 void write(const std::string& path, const py::dict& program, const py::dict& manifest,
            const py::bytes& model, const std::map<std::string, Extra>& extra,
-           const std::vector<py::buffer>& weights) {
+           const std::vector<py::buffer>& weights, const py::bytes& fp16_model) {
   QpcContent content;
   content.program = to_program(program);
   content.manifest = to_manifest(manifest);
   content.onnx_model = bytes_of(model);
+  content.fp16_model = bytes_of(fp16_model);
   for (const auto& [name, data] : extra) content.extra.push_back(to_segment(name, data));
   std::vector<py::buffer_info> views;
   for (const py::buffer& weight : weights) {
@@ -138,7 +139,8 @@ void bind_qpc(py::module_& m) {
       py::arg("path"), py::arg("name"), doc("qpc_segment"));
   m.def("write_qpc", &write, py::arg("path"), py::arg("program"), py::arg("manifest"),
         py::arg("model"), py::arg("extra") = std::map<std::string, Extra>{},
-        py::arg("weights") = std::vector<py::buffer>{}, doc("write_qpc"));
+        py::arg("weights") = std::vector<py::buffer>{}, py::arg("fp16_model") = py::bytes(),
+        doc("write_qpc"));
 }
 
 }  // namespace qaickit::py_

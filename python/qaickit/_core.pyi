@@ -241,13 +241,14 @@ def write_qpc(
     model: bytes,
     extra: Mapping[str, bytes | tuple[bytes, int]] = ...,
     weights: Sequence[npt.NDArray[Any]] = ...,
+    fp16_model: bytes = ...,
 ) -> None:
     """Writes a QPC, which appears whole or not at all.
 
-    `extra`: segments by name, each alone or with the bytes of its static part. `weights`: see
-    QpcContent in qaickit/qpc.h; C-contiguous, not copied. Errors: InvalidArgumentError for a
-    program or manifest that is none, ValueError for weights that are not contiguous,
-    PermissionDeniedError, ResourceExhaustedError (disk full).
+    `extra`: segments by name, each alone or with the bytes of its static part. `weights`,
+    `fp16_model`: see QpcContent in qaickit/qpc.h; C-contiguous, not copied. Errors:
+    InvalidArgumentError for a program or manifest that is none, ValueError for weights that are not
+    contiguous, PermissionDeniedError, ResourceExhaustedError (disk full).
     """
 
 class Session:

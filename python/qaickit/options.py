@@ -282,8 +282,12 @@ _NO_CUSTOM_OPS = (
 _STATELESS = "outputs named as retained inputs are plain outputs here; pass them on yourself"
 _ONNX_ONLY = "only ONNX models that hold their own weights can be compiled here"
 _ONNX_SAYS = "needed for other kinds of model; an ONNX file describes its own"
-_NOT_QUANTISED = "such nodes are not quantised; a host computes them in the model's own precision"
+_NOT_QUANTISED = "such nodes are not quantised; a GPU computes in fp16 as asked, a CPU in fp32"
 _OWN_PRECISION = "a host computes in the model's own precision; Session.precision tells which"
+_FP16 = (
+    "the QPC gets a graph in fp16, which a GPU runs; a CPU computes in fp32; Session.precision "
+    "tells which; constants are clipped to fp16's range"
+)
 _DATA = "used where a profile is made: with convert_to_quantize or dump_profile"
 _ONLY_QUANTISED = "tells how to quantise; without quantising it changes nothing"
 _VENDOR_WRITES = "only the vendor's compiler writes it"
@@ -367,7 +371,7 @@ OPTIONS: tuple[Option, ...] = (
     _compile_ignored("aic_hw_version", ANY, "Of the compiler's command line: kind of card"),
 
     _precision("convert_to_fp16", BOOL, "Run all floating point in fp16",
-               warns=True, note=f"{_OWN_PRECISION}; constants are clipped to fp16's range"),
+               warns=True, note=_FP16),
     _precision("mxfp6_matmul", BOOL, "Keep weights of matrix products in MXFP6",
                warns=True, note=_OWN_PRECISION),
     _precision("allow_mxint8_mdp_io", BOOL, "Pass data between cards in MXINT8",

@@ -15,8 +15,8 @@
 #include "qaickit/tensor.h"
 
 // The QPC, one artefact for every device: the vendor's container with the vendor's segments (the
-// card half) and, in files compiled here, segments of our own (the host half): the ONNX graph, its
-// weights and a manifest with digests.
+// card half) and, in files compiled here, segments of our own (the host half): the ONNX graph,
+// where fp16 was asked for the same graph in fp16, the weights of both and a manifest with digests.
 namespace qaickit {
 
 // Names of segments.
@@ -25,6 +25,7 @@ inline constexpr std::string_view kNetworkElfSegment = "network.elf";
 inline constexpr std::string_view kConstantsDescSegment = "constantsdesc.bin";
 inline constexpr std::string_view kConstantsSegment = "constants.bin";
 inline constexpr std::string_view kModelSegment = "qaickit.model.onnx";
+inline constexpr std::string_view kFp16ModelSegment = "qaickit.model.fp16.onnx";
 inline constexpr std::string_view kWeightsSegment = "qaickit.weights.bin";
 inline constexpr std::string_view kManifestSegment = "qaickit.manifest.bin";
 
@@ -138,8 +139,11 @@ struct QpcContent {
   ProgramSpec program;
   HostManifest manifest;
   std::span<const std::byte> onnx_model;  // borrowed during the call
+  // Borrowed during the call. Not empty: the graph for devices that compute in fp16, with the
+  // inputs, outputs and weights of `onnx_model`. Becomes kFp16ModelSegment.
+  std::span<const std::byte> fp16_model;
   // Borrowed during the call. Becomes kWeightsSegment, in which each starts at the next multiple of
-  // 64 bytes; initializers of the graph refer to it as ONNX's external data of that name. Weights
+  // 64 bytes; initializers of the graphs refer to it as ONNX's external data of that name. Weights
   // that lie there are mapped from the file when it is opened; those in the graph are copied.
   std::vector<std::span<const std::byte>> weights;
   std::vector<SegmentView> extra;  // borrowed; further segments, by name

@@ -17,6 +17,8 @@ namespace qaickit {
 namespace {
 
 constexpr std::array<std::byte, kWeightAlignment> kPadding{};
+constexpr std::array kOwnSegments = {kManifestSegment, kModelSegment, kFp16ModelSegment,
+                                     kWeightsSegment};
 
 constexpr uint64_t align_up(uint64_t offset, size_t alignment = kQpcAlignment) {
   return (offset + alignment - 1) / alignment * alignment;
@@ -81,8 +83,7 @@ Status check_extra(std::span<const SegmentView> extra) {
       return invalid(cat("segment name ", name, " must be UTF-8 without zero bytes, of 1 to ",
                          kMaxNameBytes, " bytes"));
     }
-    if (segment.name == kModelSegment || segment.name == kWeightsSegment ||
-        segment.name == kManifestSegment) {
+    if (std::ranges::find(kOwnSegments, segment.name) != kOwnSegments.end()) {
       return invalid(cat("segment ", name, " is made by qaickit and cannot be given"));
     }
     if (!seen.insert(segment.name).second) return invalid(cat("segment ", name, " is given twice"));
@@ -187,6 +188,9 @@ Result<Plan> plan_qpc(const QpcContent& content) {
   if (content.host_half) {
     plan.segments.emplace_back(kManifestSegment);
     plan.segments.push_back(SegmentView{kModelSegment, content.onnx_model});
+    if (!content.fp16_model.empty()) {
+      plan.segments.push_back(SegmentView{kFp16ModelSegment, content.fp16_model});
+    }
     if (!content.weights.empty()) plan.segments.push_back(weights_segment(content.weights));
   }
   plan.segments.insert(plan.segments.end(), card.begin(), card.end());

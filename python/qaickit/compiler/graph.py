@@ -21,6 +21,7 @@ MakeModel = Callable[[], onnx.ModelProto]
 
 __all__ = [
     "MakeModel",
+    "captured_names",
     "count_operators",
     "domains",
     "element_types",
@@ -78,6 +79,16 @@ def fresh_name(model: onnx.ModelProto, wanted: str, also: Iterable[str] = ()) ->
     taken.update(info.name for info in (*model.graph.input, *model.graph.output))
     numbered = (f"{wanted}.{number}" for number in range(1, len(taken) + 2))
     return next(name for name in (wanted, *numbered) if name not in taken)
+
+
+def captured_names(node: onnx.NodeProto) -> list[str]:
+    """Names that the bodies of a node (If, Loop, Scan) take from the graph around it."""
+    names: list[str] = []
+    for body in _inner_graphs(node):
+        for inner in body.node:
+            names += [*inner.input, *captured_names(inner)]
+        names += [info.name for info in body.output]
+    return names
 
 
 def _inner_graphs(node: onnx.NodeProto) -> Iterable[onnx.GraphProto]:

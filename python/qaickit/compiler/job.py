@@ -16,6 +16,8 @@ from qaickit.compiler.vendor import VendorCompiler, find_vendor_compiler
 from qaickit.options import Options, resolve
 
 if TYPE_CHECKING:
+    import onnx
+
     from qaickit.compiler.calibration.profile import Profile
     from qaickit.compiler.quantise import Layer
     from qaickit.compiler.source import OnnxSource
@@ -95,6 +97,7 @@ class Outcome:
     `symbols`: sizes of the symbols in the shapes, as defined.
     `moved`: output of a node that was fused into its user -> that node's first output.
     `io_scales`: input or output name -> (scale, offset) that its integers are read with.
+    `fp16_graph`: the graph in fp16, without initializers, where that was asked for.
     """
 
     precision: str = ""
@@ -106,6 +109,7 @@ class Outcome:
     symbols: dict[str, int] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     io_scales: dict[str, tuple[float, int]] = field(default_factory=dict)
+    fp16_graph: onnx.ModelProto | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import onnx
 from qaickit._core import __version__, write_qpc
 from qaickit._files import make_directory
 from qaickit.compiler import graph, shapes
+from qaickit.compiler.fp16 import with_weights
 from qaickit.compiler.job import Job
 from qaickit.compiler.passes import PASSES, Pass
 from qaickit.compiler.passes.specialise import largest
@@ -37,6 +38,7 @@ class Built:
     size: GraphSize
     card_half: Segments
     layers: tuple[Layer, ...] = ()
+    fp16_graph: onnx.ModelProto | None = None
 
 
 def build(job: Job) -> Built:
@@ -61,6 +63,7 @@ def build(job: Job) -> Built:
             size=graph.size_of(model),
             card_half=card_half,
             layers=job.outcome.layers,
+            fp16_graph=job.outcome.fp16_graph,
         )
 
 
@@ -84,17 +87,26 @@ def package(built: Built, qpc_path: str) -> PassReport:
     was_there = os.path.isdir(directory)
     make_directory(directory, "the directory of the QPC")
     try:
-        weights = take_weights(built.model, built.files)
+        half = built.fp16_graph
+        weights = take_weights(built.model, built.files, shared=half is not None)
         model_bytes = graph.serialise(built.model)
-        write_qpc(qpc_path, built.program, built.manifest, model_bytes, built.card_half, weights)
+        half_bytes = b""
+        if half is not None:
+            half_bytes = graph.serialise(with_weights(half, built.model))
+        write_qpc(
+            qpc_path, built.program, built.manifest, model_bytes, built.card_half, weights,
+            half_bytes,
+        )  # fmt: skip
     except QaicKitError:
         if not was_there:
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
         raise
     seconds = time.perf_counter() - started
-    notes = (qpc_path, f"graph of {len(model_bytes)} bytes")
-    return PassReport("package", notes, seconds, built.size, built.size)
+    notes = [qpc_path, f"graph of {len(model_bytes)} bytes"]
+    if half_bytes:
+        notes.append(f"graph in fp16 of {len(half_bytes)} bytes, with the same weights")
+    return PassReport("package", tuple(notes), seconds, built.size, built.size)
 
 
 def describe_program(model: onnx.ModelProto, job: Job) -> dict[str, Any]:

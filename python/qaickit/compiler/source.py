@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_MODEL_BYTES = 2**31 - 1
 
 # To be raised when the same model and options give another QPC than before.
-_FORMAT = "qaickit-qpc-2"
+_FORMAT = "qaickit-qpc-3"
 
 
 # Initializers smaller than this are read even where the large ones are left in their files.

@@ -30,10 +30,13 @@ _WORTH_BYTES = 1 << 10
 Array = npt.NDArray[Any]
 
 
-def take_weights(model: onnx.ModelProto, files: Mapping[str, FilePart]) -> list[Array]:
+def take_weights(
+    model: onnx.ModelProto, files: Mapping[str, FilePart], *, shared: bool = False
+) -> list[Array]:
     """Takes large initializers out of `model`, which then refers to `SEGMENT`; returns their bytes.
 
-    `files`: where those are that were never in it. Each array is uint8 [bytes]; those of files are
+    `files`: where those are that were never in it. `shared`: several graphs use them, so that small
+    models too have them beside the graph, once. Each array is uint8 [bytes]; those of files are
     mapped. Errors: those of the file system; DataLossError for a tensor whose shape does not go
     with its data.
     """
@@ -42,9 +45,10 @@ def take_weights(model: onnx.ModelProto, files: Mapping[str, FilePart]) -> list[
     offset = 0
     for tensor in model.graph.initializer:
         part = files.get(tensor.name)
-        if part is None and (total < _WORTH_MODEL_BYTES or not _is_worth(tensor)):
+        stays = not _is_worth(tensor) or (total < _WORTH_MODEL_BYTES and not shared)
+        if part is None and stays:
             continue
-        data = _take(tensor) if part is None else _map(tensor, part)
+        data = _take(tensor) if part is None else map_weight(tensor, part)
         _refer(tensor, offset, len(data))
         taken.append(data)
         offset += (len(data) + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT
@@ -66,7 +70,8 @@ def _take(tensor: onnx.TensorProto) -> Array:
     return data
 
 
-def _map(tensor: onnx.TensorProto, part: FilePart) -> Array:
+def map_weight(tensor: onnx.TensorProto, part: FilePart) -> Array:
+    """The bytes of an initializer that is in a file, uint8 [bytes]; errors as `take_weights`."""
     _check_size(tensor, part.length)
     try:
         mapped = np.memmap(part.path, np.uint8, "r", part.offset, (part.length,))

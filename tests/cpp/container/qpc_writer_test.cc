@@ -94,6 +94,26 @@ TEST(QpcWriter, LayoutIsPaddedAndDeterministic) {
                                       "constantsdesc.bin", "network.elf", "networkdesc.bin"}));
 }
 
+TEST(QpcWriter, TheGraphInFp16IsASegmentWithADigest) {
+  SmallContent small;
+  const ByteVector weights = bytes_of("weights of both graphs");
+  const ByteVector fp16 = bytes_of("the same graph in fp16");
+  small.content.weights = {weights};
+  small.content.fp16_model = fp16;
+  ByteVector bytes = build_qpc(small.content).value();
+  const auto qpc = open_bytes(bytes);
+  ASSERT_TRUE(qpc.ok()) << qpc.status().to_string();
+  EXPECT_EQ(as_text(*qpc.value()->find(kFp16ModelSegment)), as_text(fp16));
+  EXPECT_EQ(as_text(*qpc.value()->find(kModelSegment)), as_text(small.model));
+  EXPECT_EQ(qpc.value()->segments()[2].name, kFp16ModelSegment);
+  EXPECT_TRUE(qpc.value()->verify().ok());
+
+  bytes[as_text(bytes).find(as_text(fp16))] ^= std::byte{1};
+  const std::string message(open_bytes(std::move(bytes)).status().message());
+  EXPECT_NE(message.find("segment 'qaickit.model.fp16.onnx' (22 bytes"), std::string::npos)
+      << message;
+}
+
 TEST(QpcWriter, VendorSegmentsAreAlwaysThere) {
   SmallContent small;
   small.content.extra.clear();
@@ -157,7 +177,8 @@ TEST(QpcWriter, ErrorsSayWhatIsWrong) {
   EXPECT_EQ(
       error_of([](auto& c) { c.extra.pop_back(); }),
       "segment 'constants.bin' needs 'constantsdesc.bin', which gives the sizes of its parts");
-  for (const std::string_view name : {kModelSegment, kManifestSegment}) {
+  for (const std::string_view name :
+       {kModelSegment, kFp16ModelSegment, kWeightsSegment, kManifestSegment}) {
     EXPECT_EQ(error_of([&](auto& c) { c.extra.push_back({name, {}}); }),
               "segment '" + std::string(name) + "' is made by qaickit and cannot be given");
   }

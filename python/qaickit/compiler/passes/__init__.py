@@ -13,6 +13,7 @@ import onnx
 
 from qaickit.compiler.job import Job
 from qaickit.compiler.passes.custom_io import set_custom_io
+from qaickit.compiler.passes.fp16_graph import make_fp16_graph
 from qaickit.compiler.passes.functions import expand_onnx_functions, inline_local_functions
 from qaickit.compiler.passes.precision import set_node_precision, set_precision_policy
 from qaickit.compiler.passes.quantise import calibrate, quantise_graph
@@ -42,6 +43,8 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("quantise", quantise_graph),
     ("custom IO", set_custom_io),
     ("check result", check_result),
+    # Last: it is the graph of all the others, which it leaves as it is.
+    ("fp16 graph", make_fp16_graph),
 )
 
 __all__ = ["PASSES", "Pass"]

@@ -54,7 +54,10 @@ def set_custom_io(model: onnx.ModelProto, job: Job) -> list[str]:
         if item.layout == "NHWC":
             _move_axes(job.outcome.shape_sets, known.index(item.name))
         convert = _convert_input if item.name in inputs else _convert_output
-        convert(model, info, item, tensor)
+        inner = convert(model, info, item, tensor)
+        if item.name in outputs and item.name in job.outcome.node_precision:
+            # The node that is meant now has this output; the buffer's is that of the conversion.
+            job.outcome.node_precision[inner] = job.outcome.node_precision.pop(item.name)
         if item.is_integer:
             job.outcome.io_scales[item.name] = (item.scale, item.offset)
         notes.append(_note(item, info))
@@ -103,8 +106,11 @@ def _convert_input(
     info: onnx.ValueInfoProto,
     item: CustomTensor,
     tensor: shapes.TensorType,
-) -> None:
-    """The buffer -> number of the model's type -> NCHW; the model's nodes read the result."""
+) -> str:
+    """The buffer -> number of the model's type -> NCHW; the model's nodes read the result.
+
+    Returns the name of that.
+    """
     inner = graph.fresh_name(model, f"{info.name}.model")
     for node in graph.nodes_of(model.graph):
         _rename(node.input, info.name, inner)
@@ -119,6 +125,7 @@ def _convert_input(
         model.graph.node.insert(position, node)
     _set_buffer_type(info, item, tensor)
     _skip_requantising(model, chain, item)
+    return inner
 
 
 def _convert_output(
@@ -126,8 +133,8 @@ def _convert_output(
     info: onnx.ValueInfoProto,
     item: CustomTensor,
     tensor: shapes.TensorType,
-) -> None:
-    """The model's result -> layout of the buffer -> type of the buffer."""
+) -> str:
+    """The model's result -> layout of the buffer -> type of the buffer; returns its new name."""
     inner = graph.fresh_name(model, f"{info.name}.model")
     for node in graph.nodes_of(model.graph):
         _rename(node.input, info.name, inner)
@@ -144,6 +151,7 @@ def _convert_output(
     chain[-1].output[0] = info.name
     model.graph.node.extend(chain)
     _set_buffer_type(info, item, tensor)
+    return inner
 
 
 def _to_model_type(

@@ -1,7 +1,8 @@
 """Passes about the precision to compute in.
 
 The graph of the host half stays as it can run everywhere; what was asked for goes into the
-manifest, where each device reads what it is to do, and a session tells what it does.
+manifest, and a graph in fp16 beside it (the pass "fp16 graph"). Each device takes what it can
+compute in, and a session tells what that is.
 """
 
 from __future__ import annotations
@@ -16,11 +17,9 @@ from onnx import numpy_helper
 
 from qaickit._files import read_file
 from qaickit.compiler import graph
+from qaickit.compiler.fp16 import FP16_MAX
 from qaickit.compiler.job import Job
 from qaickit.errors import InvalidArgumentError
-
-# The largest finite number of IEEE 754 binary16.
-FP16_MAX = 65504.0
 
 # Keys of a node precision file -> precision.
 _FILE_KEYS: Mapping[str, str] = {"FP16NodeInstanceNames": "fp16", "FP32NodeInstanceNames": "fp32"}

@@ -19,8 +19,9 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from qaickit.compiler.graph import captured_names
 from qaickit.compiler.quantise import schema
-from qaickit.compiler.quantise.plan import Graph, Plan, Role, Step, captured_names
+from qaickit.compiler.quantise.plan import Graph, Plan, Role, Step
 from qaickit.compiler.quantise.schema import ActivationScale, QuantisedConstant
 
 _INT32_MAX = 2**31 - 1

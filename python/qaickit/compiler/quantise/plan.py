@@ -16,6 +16,8 @@ from enum import Enum
 import onnx
 from onnx import TensorProto
 
+from qaickit.compiler.graph import captured_names
+
 
 class Role(Enum):
     """Why a node is computed with integers; see the module."""
@@ -268,17 +270,6 @@ _CHECKS: Mapping[str, Callable[[onnx.NodeProto, Graph], bool]] = {
     "Clip": _constant_limits,
     "MaxPool": _one_output,
 }
-
-
-def captured_names(node: onnx.NodeProto) -> list[str]:
-    """Names that the bodies of a node (If, Loop, Scan) take from the graph around it."""
-    names: list[str] = []
-    for attribute in node.attribute:
-        for body in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
-            for inner in body.node:
-                names += [*inner.input, *captured_names(inner)]
-            names += [info.name for info in body.output]
-    return names
 
 
 def _floats(model: onnx.ModelProto) -> set[str]:
