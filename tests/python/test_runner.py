@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +22,8 @@ from onnx import numpy_helper
 
 import qaic
 from qaickit import util
-from qaickit.runner import main
+from qaickit.errors import InvalidArgumentError
+from qaickit.runner import inputs, main
 
 WEIGHTS = np.random.default_rng(7).standard_normal((16, 4)).astype(np.float32)
 RATE = re.compile(r"InferenceCnt (\d+) TotalDuration (\d+)us BatchSize (\d+) Inf/Sec (\d+\.\d{3})")
@@ -142,10 +146,11 @@ def test_everything_that_a_benchmark_script_passes(
     assert done.code == 0, done.err
     assert done.rate[0] == 30
     warned = [line for line in done.err.splitlines() if line.startswith("WARNING: ")]
-    assert len(warned) == len(done.err.splitlines()) == 4, done.err
+    assert len(warned) == len(done.err.splitlines()) == 1, done.err
     assert "raw_device_stats" in warned[-1]
-    assert [path.name for path in (tmp_path / "stats").iterdir()] == [
-        "aic-profiling-program-0-latency.txt"
+    assert sorted(path.name for path in (tmp_path / "stats").iterdir()) == [
+        "aic-profiling-program-0-latency.txt",
+        "aic-profiling-program-1-latency.txt",
     ]
 
 
@@ -248,6 +253,33 @@ def test_inputs_for_one_sample_are_stacked(
     assert "dims" in done.err or "expected" in done.err
 
 
+def test_what_memory_has_no_room_for_is_read_when_it_is_used(
+    qpc: Callable[[int], Path], tmp_path: Path
+) -> None:
+    rows = [row(seed) for seed in range(7)]
+    read = argparse.Namespace(
+        batch_json=str(batch_json(tmp_path, rows)), output_file=[], input_file=[],
+        batch_directory=None, batch_list=None,
+    )  # fmt: skip
+    with qaic.Session(qpc(4)) as session:
+        samples = inputs.read_samples(read, session)
+        limit = 4 * (16 * 4 + 8)  # one batch
+        for max_bytes, in_memory in ((0, 0), (limit, 1), (2 * limit, 2), (1 << 30, 2)):
+            feeds = inputs.load_feeds(samples, session, stack=True, max_bytes=max_bytes)
+            assert (len(feeds), feeds.in_memory) == (2, in_memory)
+            assert feeds[1].inputs["n"].tolist() == [4, 5, 6, 6]
+            np.testing.assert_array_equal(
+                feeds[0].inputs["x"], np.concatenate([row["x"] for row in rows[:4]])
+            )
+    with qaic.Session(qpc(1)) as session:
+        feeds = inputs.load_feeds(samples, session, stack=False, max_bytes=0)
+        assert feeds.has_expected
+        np.testing.assert_array_equal(feeds[6].expected["m"], [-6])
+        (tmp_path / "data" / "n_6.raw").write_bytes(b"12345678" * 2)
+        with pytest.raises(InvalidArgumentError, match=r"n_6.raw.*changed"):
+            feeds[6]
+
+
 def test_lists_and_directories(run: Run, qpc: Callable[[int], Path], tmp_path: Path) -> None:
     for seed in range(2):
         save(tmp_path / f"x{seed}", floats(1, seed), np.float32)
@@ -303,9 +335,113 @@ def test_latency_file_as_scripts_parse_it(
     assert [int(row[0]) for row in rows] == list(range(10, 50, 2))
     assert all(len(row) == len(heading) for row in rows)
     for cells in rows:
+        row = dict(zip(heading, cells, strict=True))
         assert 0 < float(cells[-3]) < 60e6
-        assert cells[-2] == "3"
-        assert 1 <= int(cells[-1]) <= 3
+        assert 0 <= int(row["queueDepth"]) < 3
+        assert int(row["numInfInQueue"]) == int(row["queueDepth"]) + 1
+        stages = ("enqTimeUs", "preProcTimeUs", "execTotalUs", "postProcUs")
+        assert sum(float(row[stage]) for stage in stages) == pytest.approx(
+            float(row["totalRoundtripTimeUs"]), abs=0.01
+        )
+        assert float(row["execTotalUs"]) > 0
+        assert row["hostRoundTripUs"] == row["exectoVcUs"] == "N/A"
+
+
+def test_each_activation_has_its_files(
+    run: Run, qpc: Callable[[int], Path], tmp_path: Path
+) -> None:
+    path = batch_json(tmp_path, [row(seed) for seed in range(6)])
+    done = run(
+        "-t", qpc(1), "-a", 3, "-S", 2, "-c", path, "-n", 12, "--write-output-start-iter", 1,
+        "--write-output-num-samples", 2, "--aic-profiling-type", "latency",
+        "--aic-profiling-type", "trace", "--aic-profiling-start-iter", 1,
+        "--aic-profiling-num-samples", 99,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert len(list(tmp_path.glob("m-activation-*"))) == 6
+    for activation in range(3):
+        for number in (1, 2):
+            m = np.fromfile(tmp_path / f"m-activation-{activation}-inf-{number}.bin", np.int64)
+            assert m == [-((number * 3 + activation) % 6)]
+        program = tmp_path / f"aic-profiling-program-{activation}"
+        lines = Path(f"{program}-latency.txt").read_text().splitlines()
+        assert [line.split(",")[0] for line in lines[5:]] == ["1", "2", "3"]
+        events = json.loads(Path(f"{program}-trace.json").read_text())["traceEvents"]
+        assert {event["pid"] for event in events} == {activation}
+
+
+def test_statistics_tell_the_operators(
+    run: Run, qpc: Callable[[int], Path], tmp_path: Path
+) -> None:
+    arguments = ("-t", qpc(1), "-n", 6, "--aic-profiling-type", "stats",
+                 "--aic-profiling-start-iter", 5)  # fmt: skip
+    assert run(*arguments).code == 0
+    (path,) = tmp_path.glob("aic-profiling-program-*")
+    assert path.name == "aic-profiling-program-0-activation-0-inf-5.txt"
+    text = path.read_text()
+    for kind in ("MatMul", "Neg"):
+        assert re.search(rf"^  {kind} +1 +\d+ +\d+\.\d\d%$", text, re.MULTILINE), text
+    assert re.search(r"^  device +\d+\.\d+$", text, re.MULTILINE), text
+    assert run(*arguments, "--backend", "null").code == 0
+    assert "operators are not known: they are timed on the device cpu only" in path.read_text()
+
+
+def test_a_streaming_profile_is_there_while_it_runs(
+    run: Run, qpc: Callable[[int], Path], tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "qaickit.runner", "-t", str(qpc(1)), "--backend", "null",
+            "--time", "60", "--aic-profiling-type", "latency_stream",
+            "--aic-profiling-num-samples", "5", "--aic-profiling-reporting-rate", "50",
+        ],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        path = tmp_path / "aic-profiling-program-0-latency.txt"
+        wait_for(lambda: path.exists() and len(path.read_text().splitlines()) == 10)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + signal.SIGTERM, err
+    assert "Inf/Sec" in out
+    assert "ended by SIGTERM" in err
+
+
+@pytest.mark.parametrize("more", [[], ["-s"]])
+def test_ctrl_c_keeps_what_was_finished(
+    qpc: Callable[[int], Path], tmp_path: Path, more: list[str]
+) -> None:
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "qaickit.runner", "-t", str(qpc(1)), "-n", "1000000000",
+            "-l", "-r", "20", *more,
+        ],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        live = [process.stdout.readline() for _ in range(4)]
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + signal.SIGINT
+    rate = re.fullmatch(r"Inferences completed (\d+), \d+\.\d\d inf/s, \d+\.\d s\n", live[1])
+    assert rate, live
+    assert any(line.startswith("Latency of ") for line in live) == bool(more)
+    match = RATE.search(out.splitlines()[-1])
+    assert match, out
+    assert int(match[1]) >= int(rate[1]) > 0
+    assert err == "qaic-runner: ended by SIGINT; the above is what was finished\n"
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_latencies_are_those_of_the_device(qpc: Callable[[int], Path], tmp_path: Path) -> None:
@@ -329,9 +465,20 @@ def test_latencies_are_those_of_the_device(qpc: Callable[[int], Path], tmp_path:
 def test_trace(run: Run, qpc: Callable[[int], Path], tmp_path: Path) -> None:
     assert run("-t", qpc(1), "--aic-profiling-type", "trace", "--aic-profiling-num-samples", 4,
                "-n", 9).code == 0  # fmt: skip
-    events = json.loads((tmp_path / "aic-profiling-program-0-trace.json").read_text())
-    assert [event["args"]["inference"] for event in events["traceEvents"]] == [0, 1, 2, 3]
-    assert all(event["ph"] == "X" and event["dur"] > 0 for event in events["traceEvents"])
+    trace = json.loads((tmp_path / "aic-profiling-program-0-trace.json").read_text())
+    events = [event for event in trace["traceEvents"] if event["ph"] == "X"]
+    whole = [event for event in events if event["cat"] == "inference"]
+    assert [event["args"]["inference"] for event in whole] == [0, 1, 2, 3]
+    assert all(event["dur"] > 0 for event in events)
+    for inference in whole:
+        end = inference["ts"] + inference["dur"]
+        stages = [
+            event for event in events
+            if event["cat"] == "stage" and event["tid"] == inference["tid"]
+            and inference["ts"] - 0.01 <= event["ts"] <= end
+        ]  # fmt: skip
+        assert "device" in {event["name"] for event in stages}
+        assert sum(event["dur"] for event in stages) == pytest.approx(inference["dur"], abs=0.01)
 
 
 # --- device --------------------------------------------------------------------------------------
@@ -347,6 +494,46 @@ def test_backend_is_named_by_option_or_variable(
     assert "cpu:0" in run("-t", qpc(1), "-v", "--backend", "cpu").out
 
 
+def test_options_that_do_nothing_here_say_so(run: Run, qpc: Callable[[int], Path]) -> None:
+    done = run("-t", qpc(1), "-n", 3, "-D", "0:1", "-p", "off")
+    assert done.code == 0
+    assert re.findall("WARNING: (.*?):", done.err) == [
+        "device map", "--pre-post-processing off",
+    ]  # fmt: skip
+    done = run("-t", qpc(1), "--num-itr", 5, "-aic-zoom=3", "", "-n", 3)
+    assert done.rate[0] == 3
+    assert done.err.splitlines() == [
+        "WARNING: --num-itr 5: unknown, and ignored; did you mean '--num-iter'?",
+        "WARNING: --aic-zoom=3: unknown, and ignored",
+    ]
+    assert "--num-iter 0 is less" in run("-t", qpc(1), "-n", 0).out
+    (qpc(1) / "bindings.json").write_text("{}")
+    assert "bindings.json' is not read" in run("-t", qpc(1), "-n", 1).err
+
+
+def test_cards(qpc: Callable[[int], Path], tmp_path: Path) -> None:
+    def on_cards(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                sys.executable, "-m", "qaickit.runner", "-t", str(qpc(4)), "--backend", "qaic",
+                "-n", "8", *words,
+            ],
+            env={**os.environ, "QAIC_LIB": str(util.sim_path()), "QAICKIT_SIM_DEVICES": "2"},
+            cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    done = on_cards("-D", "5,1", "-v", "-p", "off", "--write-output-dir", ".")
+    assert done.returncode == 0, done.stderr
+    assert "WARNING: device 5 is passed over" in done.stderr
+    assert "qaic:1" in done.stdout
+    # As the card has them: the program's copies to and from its own buffers are left out.
+    assert (tmp_path / "m-activation-0-inf-0.bin").stat().st_size == 4 * 8
+    done = on_cards("-D", "0,1", "-a", "17")
+    assert done.returncode == 1
+    assert "WARNING: device 0 is passed over" in done.stderr
+    assert "qaic-runner: error: " in done.stderr
+
+
 # --- errors --------------------------------------------------------------------------------------
 
 
@@ -355,12 +542,14 @@ def test_backend_is_named_by_option_or_variable(
     [
         ([], 2, "-t/--test-data"),
         (["-t", "nowhere"], 1, "nowhere"),
-        (["-t", "QPC", "-n", "0"], 2, "integer of at least 1, got '0'"),
+        (["-t", "QPC", "-n", "-1"], 2, "integer of at least 0, got '-1'"),
+        (["-t", "QPC", "stray"], 2, "'stray' is no option"),
+        (["-t", "QPC", "-i", "short", "-i", "nowhere"], 1, "expected 64 bytes, float32 [1, 16]"),
+        (["-t", "QPC", "-i", "short", "-i", "nowhere"], 1, "cannot read 'nowhere'"),
         (["-t", "QPC", "-n", "5", "--time", "1"], 2, "exclude each other"),
-        (["-t", "QPC", "--no-such-option", "1"], 2, "--no-such-option"),
         (["-t", "QPC", "-i", "missing", "-i", "n"], 1, "missing"),
         (["-t", "QPC", "-i", "short", "-i", "short"], 1, "expected 64 bytes, float32 [1, 16], got"),
-        (["-t", "QPC", "-i", "odd", "-i", "odd"], 1, "no whole number of float32"),
+        (["-t", "QPC", "-i", "odd", "-i", "odd"], 1, "float32 [1, 16], got 5"),
         (["-t", "QPC", "-i", "short"], 1, "expected 2 files, in the order x, n; got 1"),
         (["-t", "QPC", "--write-output-dir", "nowhere"], 1, "--write-output-dir 'nowhere'"),
         (["-t", "QPC", "--write-output-start-iter", "40"], 1, "greater --num-iter"),
@@ -370,8 +559,8 @@ def test_backend_is_named_by_option_or_variable(
         (["-t", "QPC", "-c", "empty.json"], 1, "lists no inference"),
         (["-t", "QPC", "-c", "name.json"], 1, "'z', which the program does not have"),
         (["-t", "QPC", "-c", "missing.json"], 1, "missing.json"),
-        (["-t", "QPC", "-D", "0:1"], 1, "across several cards"),
         (["-t", "QPC", "-D", "x"], 1, "device list 'x'"),
+        (["-t", "QPC", "-D", "7,8"], 1, "device 8"),
         (["-t", "QPC", "--backend", "warp"], 1, "warp"),
     ],
 )  # fmt: skip

@@ -8,9 +8,19 @@ The same as ``python -m qaickit.runner``. It runs on any device: `--backend` or 
 names one, else a card is used if one is there, else the CPU.
 
 Without anything to be seen of single inferences (output files, latencies, several inputs) they are
-submitted natively; with it, by one Python thread for each set of buffers.
+submitted natively; with it, by one Python thread for each set of buffers. Stage times are measured
+natively in both cases.
 
-Exit codes: 0, 1 for an error, 2 for wrong usage.
+Files and options that count inferences do so for each activation: activation a of A runs the
+inferences a, a + A, a + 2A and so on, which are its own 0, 1, 2. The profiles `latency`, `trace`
+(also `_stream`: written anew while it runs) and `stats` can be made on any device; operators are
+told on the CPU only. What a host cannot know is N/A. An option that has no meaning on a device, or
+is not known, is a warning.
+
+Ctrl-C ends the run and keeps what was finished: profiles, and the line with the rate.
+
+Exit codes: 0; 1 for an error, or outputs that differ from what was expected; 2 for wrong usage;
+130 after Ctrl-C.
 """
 
 from __future__ import annotations

@@ -8,28 +8,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from qaickit._text import did_you_mean
+
 PROG = "qaic-runner"
 DEFAULT_ITERATIONS = 40
 
-# Profiles that can be made here, by the vendor's names; the streaming ones give the same files.
+# Profiles by the vendor's names. The streaming ones give the same files, also while it runs.
 LATENCY = "latency"
 TRACE = "trace"
+STATS = "stats"
 _STREAM = "_stream"
-_PROFILES = (
-    LATENCY, TRACE, LATENCY + _STREAM, TRACE + _STREAM, "stats", "raw_device_stats",
-)  # fmt: skip
+_RAW = "raw_device_stats"
+_PROFILES = (LATENCY, TRACE, STATS, LATENCY + _STREAM, TRACE + _STREAM, _RAW)
 # Every so many inferences of a profile are kept.
 SAMPLING = {"full": 1, "half": 2, "fourth": 4, "eighth": 8, "sixteenth": 16}
 
 
 @dataclass(frozen=True)
 class Row:
-    """An option: its names, what argparse is told, and why it does nothing here, if so."""
+    """An option: its names, and what argparse is told."""
 
     names: tuple[str, ...]
     help: str
     settings: dict[str, Any] = field(default_factory=dict)
-    no_effect: str = ""
 
     @property
     def dest(self) -> str:
@@ -54,14 +55,12 @@ def _number(low: float, kind: type) -> Any:
 
 
 _COUNT = {"type": _number(1, int), "metavar": "N"}
+_PERIOD = {"type": _number(1, float), "metavar": "MS"}
 _INDEX = {"type": _number(0, int), "metavar": "N"}
 _TIME = {"type": _number(0, float), "metavar": "T"}
 _FLAG = {"action": "store_true"}
 _PATH = {"metavar": "PATH"}
 _PATHS = {"metavar": "PATH", "action": "append", "default": []}
-
-_NO_LIVE = "there are no live reports here; the rate is printed at the end"
-_ALL_STAGES = "all stages of pre- and post-processing are run"
 
 # fmt: off
 OPTIONS: tuple[Row, ...] = (
@@ -70,12 +69,12 @@ OPTIONS: tuple[Row, ...] = (
     Row(("--backend",), "kind of device; not given: $QAICKIT_BACKEND, else a card if one is there, "
         "else the CPU", {"metavar": "NAME"}),
     Row(("-d", "--aic-device-id", "--dev"), "device (0)", {**_INDEX, "dest": "device"}),
-    Row(("-D", "--aic-device-map", "--dev-list"), "devices; the first of a comma-separated list is "
-        "taken", {"metavar": "LIST", "dest": "device_list"}),
+    Row(("-D", "--aic-device-map", "--dev-list"), "0,1: the first of these with room for it; 0:1: "
+        "a program over several cards", {"metavar": "LIST", "dest": "device_list"}),
     Row(("-i", "--input-file"), "input data, for each input in binding order; none: random",
         _PATHS),
-    Row(("-o", "--output-file"), "expected output of inference 0, for each output in binding "
-        "order, to compare with", _PATHS),
+    Row(("-o", "--output-file"), "expected output, for each output in binding order, to compare "
+        "all inferences with", _PATHS),
     # Also without a value in public scripts, where it changes nothing.
     Row(("-c", "--aic-batch-json-input"), "JSON file that lists the buffers of each inference",
         {**_PATH, "nargs": "?", "dest": "batch_json"}),
@@ -83,12 +82,12 @@ OPTIONS: tuple[Row, ...] = (
         {**_PATH, "dest": "batch_directory"}),
     Row(("--aic-batch-input-file-list",), "each line has the comma-separated files of one "
         "inference", {**_PATH, "dest": "batch_list"}),
-    Row(("--aic-batch-max-memory",), "MB for input files", _COUNT,
-        "input files are mapped, which needs no limit"),
+    Row(("--aic-batch-max-memory",), "MB of input files to load beforehand; those beyond are read "
+        "whenever they are used (1024)", {**_COUNT, "default": 1024, "dest": "max_memory"}),
     Row(("--auto-batch-input",), "1: inputs for batch size 1 are stacked (1)",
         {"type": int, "choices": (0, 1), "default": 1}),
     Row(("-n", "--num-iter"), f"inferences ({DEFAULT_ITERATIONS}, or one for each batch input)",
-        _COUNT),
+        _INDEX),
     Row(("--time",), "seconds to submit inferences for", _TIME),
     Row(("-a", "--aic-num-of-activations"), "activations (1)",
         {**_COUNT, "default": 1, "dest": "num_activations"}),
@@ -101,13 +100,15 @@ OPTIONS: tuple[Row, ...] = (
     Row(("--submit-retry-count",), "waits for a card before giving up",
         {**_INDEX, "dest": "submit_num_retries"}),
     Row(("--write-output-dir",), "existing directory for output files", _PATH),
-    Row(("--write-output-start-iter",), "first inference whose outputs are written (0)", _INDEX),
-    Row(("--write-output-num-samples",), "number of inferences whose outputs are written (1)",
-        _COUNT),
-    Row(("--dump-input-buffers",), "write the first inference's inputs there too", _FLAG),
+    Row(("--write-output-start-iter",), "first inference of each activation whose outputs are "
+        "written (0)", _INDEX),
+    Row(("--write-output-num-samples",), "number of inferences of each activation whose outputs "
+        "are written (1)", _COUNT),
+    Row(("--dump-input-buffers",), "write the inputs that are loaded there too", _FLAG),
     Row(("--unbound-random",), "random inputs of any bytes", _FLAG),
     Row(("--bound-random",), "random inputs in range (the default)", _FLAG),
-    Row(("--aic-profiling-type", "--aic-profiling-format"), "profile to write: latency or trace",
+    Row(("--aic-profiling-type", "--aic-profiling-format"), "profile to write, for each "
+        "activation; can be given again",
         {"choices": _PROFILES, "action": "append", "default": [], "dest": "profiles"}),
     Row(("--aic-profiling-out-dir",), "existing directory for profiles (.)",
         {**_PATH, "default": ".", "dest": "profile_dir"}),
@@ -121,12 +122,15 @@ OPTIONS: tuple[Row, ...] = (
         {**_TIME, "dest": "profile_duration"}),
     Row(("--aic-profiling-sampling-rate",), "share of the inferences in a profile (full)",
         {"choices": tuple(SAMPLING), "default": "full", "dest": "profile_rate"}),
-    Row(("--aic-profiling-reporting-rate",), "milliseconds between reports", _COUNT,
-        "a profile is written once, at the end"),
-    Row(("-l", "--live-reporting"), "report while running", _FLAG, _NO_LIVE),
-    Row(("-r", "--live-reporting-period"), "milliseconds between such reports", _COUNT, _NO_LIVE),
-    Row(("-s", "--stats"), "report statistics while running", _FLAG, _NO_LIVE),
-    Row(("-p", "--pre-post-processing"), "on or off", {"choices": ("on", "off")}, _ALL_STAGES),
+    Row(("--aic-profiling-reporting-rate",), "milliseconds after which the files of a streaming "
+        "profile are written anew (500)", {**_PERIOD, "default": 500.0, "dest": "profile_period"}),
+    Row(("-l", "--live-reporting"), "tell how far it is while it runs", _FLAG),
+    Row(("-r", "--live-reporting-period"), "milliseconds between reports (1000)",
+        {**_PERIOD, "default": 1000.0, "dest": "live_period"}),
+    Row(("-s", "--stats"), "tell the latencies while it runs", _FLAG),
+    Row(("-p", "--pre-post-processing"), "off: buffers as the card has them, after the last stage "
+        "of pre-processing and before the first of post-processing (on)",
+        {"choices": ("on", "off"), "default": "on"}),
     Row(("--aic-lib-path",), "the vendor's library; as the variable QAIC_LIB", _PATH),
     Row(("-v", "--verbose"), "tell what it runs on", _FLAG),
 )
@@ -134,7 +138,10 @@ OPTIONS: tuple[Row, ...] = (
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Checked arguments, with `warnings`: texts about options that do nothing here."""
+    """Checked arguments, with `warnings`: texts about options that are unknown or do nothing.
+
+    Public scripts pass tuning flags of many versions, so an unknown option is no error.
+    """
     parser = argparse.ArgumentParser(
         prog=PROG,
         description="Run a QPC over and over, on any device.",
@@ -143,18 +150,45 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     for row in OPTIONS:
         parser.add_argument(*row.names, help=row.help, **row.settings)
-    args = parser.parse_args(_with_two_dashes(argv))
+    args, left = parser.parse_known_args(_with_two_dashes(argv))
+    args.warnings = _unknown(parser, left)
     _refuse_pairs(parser, args)
-    args.warnings = [
-        f"{row.names[-1]} has no effect: {row.no_effect}"
-        for row in OPTIONS
-        if row.no_effect and getattr(args, row.dest) not in (None, False, "on")
-    ]
-    args.profiles = list(dict.fromkeys(name.removesuffix(_STREAM) for name in args.profiles))
-    for name in [name for name in args.profiles if name not in (LATENCY, TRACE)]:
-        args.profiles.remove(name)
-        args.warnings.append(f"profile '{name}': only a card has such statistics; none is written")
+    if args.num_iter == 0:
+        print("--num-iter 0 is less than the least, which is taken: 1")
+        args.num_iter = 1
+    if _RAW in args.profiles:
+        args.warnings.append(f"profile '{_RAW}': {_NO_RAW}; none is written")
+    args.streams = any(name.endswith(_STREAM) for name in args.profiles)
+    names = dict.fromkeys(name.removesuffix(_STREAM) for name in args.profiles if name != _RAW)
+    args.profiles = list(names)
     return args
+
+
+_VENDORS = "aic-"
+_NO_RAW = "it is the card firmware's own counters, in a form that is not public"
+
+
+def _unknown(parser: argparse.ArgumentParser, left: Sequence[str]) -> list[str]:
+    """Warnings about options that are not known, each with the words that seem to be its values.
+
+    A word that follows none is a mistake in the usage.
+    """
+    known = [name for row in OPTIONS for name in row.names]
+    groups: list[list[str]] = []
+    for word in left:
+        if word.startswith("-"):
+            groups.append([word])
+        elif not word.strip():
+            continue  # an empty word between options is common in scripts
+        elif groups:
+            groups[-1].append(word)
+        else:
+            parser.error(f"{word!r} is no option")
+    return [
+        f"{' '.join(group)}: unknown, and ignored"
+        + did_you_mean("--" + group[0].lstrip("-").partition("=")[0], known)
+        for group in groups
+    ]
 
 
 def _with_two_dashes(argv: Sequence[str]) -> list[str]:
@@ -168,6 +202,8 @@ def _with_two_dashes(argv: Sequence[str]) -> list[str]:
             matches = [name] if name in longs else [long for long in longs if long.startswith(name)]
             if len(matches) == 1:
                 word = f"--{matches[0]}{equals}{value}"
+            elif name.startswith(_VENDORS):  # an unknown one, not -a with a value
+                word = f"--{name}{equals}{value}"
         words.append(word)
     return words
 

@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from qaickit._files import error_from_os
-from qaickit.errors import InvalidArgumentError, QaicKitError, UnsupportedError
+from qaickit.errors import InvalidArgumentError, QaicKitError
 from qaickit.runner import engine, inputs, profiles
-from qaickit.runner.arguments import DEFAULT_ITERATIONS, LATENCY, PROG, SAMPLING, TRACE, parse
+from qaickit.runner.arguments import DEFAULT_ITERATIONS, PROG, parse
+from qaickit.runner.interrupts import Interrupts
+from qaickit.runner.live import Live
+from qaickit.runner.opening import open_session
+from qaickit.runner.reports import Reports, existing_directory
 from qaickit.session import Session
 
 # Programs in fp16 are compared with answers in fp32.
 _RELATIVE, _ABSOLUTE = 1e-2, 1e-3
-_CARD_SETTINGS = ("threads_per_queue", "submit_retry_timeout_ms", "submit_num_retries")
+_MISMATCHES_TOLD = 10
+_MB = 1 << 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the tool and returns its exit code."""
     args = parse(sys.argv[1:] if argv is None else argv)
     for text in args.warnings:
-        print(f"WARNING: {text}", file=sys.stderr)
+        _warn(text)
     try:
         if args.aic_lib_path is not None:
             os.environ["QAIC_LIB"] = args.aic_lib_path
-        with _open(args) as session:
+        with open_session(args, _warn) as session:
             return _Job(args, session).run()
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -45,39 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _open(args: argparse.Namespace) -> Session:
-    """The session, set up. A card is told what only cards know; for others it is left out."""
-    arguments: dict[str, Any] = {
-        "backend": args.backend,
-        "dev_id": _device(args),
-        "num_activations": args.num_activations,
-        "set_size": args.set_size,
-    }
-    settings = {name: getattr(args, name) for name in _CARD_SETTINGS}
-    settings = {name: value for name, value in settings.items() if value is not None}
-    session = Session(args.test_data, **arguments)
-    session.setup()
-    if settings and session.backend == "qaic":
-        session.close()
-        session = Session(args.test_data, device_settings=settings, **arguments)
-        session.setup()
-    return session
-
-
-def _device(args: argparse.Namespace) -> int:
-    if args.device_list is None:
-        return args.device or 0
-    ids = args.device_list.replace(",", ":").split(":")
-    if not all(id.isascii() and id.isdigit() for id in ids):
-        raise InvalidArgumentError(
-            f"device list '{args.device_list}': expected ids such as 0,1 (one of them is taken)"
-        )
-    if ":" in args.device_list:
-        raise UnsupportedError(
-            f"device map '{args.device_list}': programs across several cards cannot be run yet; "
-            "give -d for one card"
-        )
-    return int(ids[0])
+def _warn(text: str) -> None:
+    print(f"WARNING: {text}", file=sys.stderr)
 
 
 class _Job:
@@ -88,39 +60,57 @@ class _Job:
         self._session = session
         samples = inputs.read_samples(args, session)
         self._is_batch = samples != [] and not args.input_file
-        self._feeds = inputs.load_feeds(samples, session, stack=bool(args.auto_batch_input))
-        if not samples:
-            self._feeds = [inputs.random_feed(session, any_bytes=args.unbound_random)]
+        if samples:
+            self._feeds = inputs.load_feeds(
+                samples, session, stack=bool(args.auto_batch_input),
+                max_bytes=args.max_memory * _MB,
+            )  # fmt: skip
+        else:
+            _tell_bindings_json(args.test_data)
+            self._feeds = inputs.Feeds([inputs.random_feed(session, any_bytes=args.unbound_random)])
         self._sample_count = len(samples)
-        self._count = self._inferences()
+        self._length = engine.Length(self._inferences(), args.time)
         self._written = self._range_of_outputs()
+        self._reports = Reports(args, session, self._feeds)
         self._mismatches: list[str] = []
+        self._mismatch_count = 0
 
     def run(self) -> int:
         self._tell_inputs()
         if self._args.dump_input_buffers:
-            for name, value in self._feeds[0].inputs.items():
-                self._write(f"{_file_name(name)}-inf-0.bin", value)
-        args, session = self._args, self._session
-        observed = (
-            bool(args.profiles)
-            or len(self._feeds) > 1
-            or len(self._written) > 0
-            or any(feed.expected for feed in self._feeds)
-        )
-        if observed:
-            lanes = args.num_activations * args.set_size
-            lanes = lanes if args.time is not None else min(lanes, self._count)
-            run = engine.run_observed(
-                session, self._feeds, self._count, args.time, lanes, self._look
-            )
-        else:
-            run = engine.run_natively(session, self._feeds[0], self._count, args.time)
-        self._write_profiles(run)
+            self._dump_inputs()
+        with Interrupts() as interrupts:
+            run = self._run(interrupts)
+        self._reports.write(run.records)
         self._tell_rate(run)
         for text in self._mismatches:
             print(f"{PROG}: error: {text}", file=sys.stderr)
+        if self._mismatch_count > len(self._mismatches):
+            left = self._mismatch_count - len(self._mismatches)
+            print(f"{PROG}: error: and {left} more outputs that differ", file=sys.stderr)
+        if interrupts.number is not None:
+            name = signal.Signals(interrupts.number).name
+            print(f"{PROG}: ended by {name}; the above is what was finished", file=sys.stderr)
+            return 128 + interrupts.number
         return 1 if self._mismatches else 0
+
+    def _run(self, interrupts: Interrupts) -> engine.Run:
+        args = self._args
+        live = Live(args.live_period / 1e3, rate=args.live_reporting, latencies=args.stats)
+
+        def tick(inferences: int, records: Sequence[engine.Record]) -> bool:
+            live.tick(inferences, records)
+            self._reports.tick(records)
+            return interrupts.number is None
+
+        keep_records = bool(args.profiles) or args.stats
+        # Anything to be seen of single inferences?
+        if keep_records or len(self._feeds) > 1 or self._written or self._feeds.has_expected:
+            observed = engine.Observed(
+                self._session, self._feeds, args.num_activations, args.set_size, self._look
+            )
+            return observed.run(self._length, tick, keep_records=keep_records)
+        return engine.run_natively(self._session, self._feeds, self._length, tick)
 
     # --- before
 
@@ -135,16 +125,16 @@ class _Job:
         if given == (None, None, None):
             return range(0)
         start, number = args.write_output_start_iter or 0, args.write_output_num_samples or 1
-        if args.time is None and start + number > self._count:
+        if args.time is None and start + number > self._length.inferences:
             raise InvalidArgumentError(
                 f"outputs of inferences {start} to {start + number - 1} are to be written, but "
-                f"there are {self._count}; give a greater --num-iter"
+                f"there are {self._length.inferences}; give a greater --num-iter"
             )
         self._output_dir()
         return range(start, start + number)
 
     def _output_dir(self) -> Path:
-        return _writable(self._args.write_output_dir or ".", "--write-output-dir")
+        return existing_directory(self._args.write_output_dir or ".", "--write-output-dir")
 
     def _tell_inputs(self) -> None:
         if self._args.verbose:
@@ -158,18 +148,25 @@ class _Job:
             print(f"Using {bounds} random inputs")
         sys.stdout.flush()
 
+    def _dump_inputs(self) -> None:
+        for index in range(self._feeds.in_memory):
+            for name, value in self._feeds[index].inputs.items():
+                self._write(f"{_file_name(name)}-inf-{index}.bin", value)
+
     # --- during
 
-    def _look(self, index: int, outputs: dict[str, inputs.Array]) -> None:
-        if index < len(self._feeds):
-            self._compare(index, outputs)
-        if index in self._written:
+    def _look(self, place: engine.Place, outputs: dict[str, inputs.Array]) -> None:
+        self._compare(place, outputs)
+        if place.number in self._written:
             for name, value in outputs.items():
-                # Which activation computed it is not known; all compute the same.
-                self._write(f"{_file_name(name)}-activation-0-inf-{index}.bin", value)
+                activation, number = place.activation, place.number
+                file = f"{_file_name(name)}-activation-{activation}-inf-{number}.bin"
+                self._write(file, value)
 
-    def _compare(self, index: int, outputs: dict[str, inputs.Array]) -> None:
-        for name, expected in self._feeds[index].expected.items():
+    def _compare(self, place: engine.Place, outputs: dict[str, inputs.Array]) -> None:
+        if not self._feeds.has_expected:
+            return
+        for name, expected in self._feeds[place.index % len(self._feeds)].expected.items():
             found = outputs[name]
             if found.shape != expected.shape:
                 text = f"expected shape {expected.shape}, got {found.shape}"
@@ -178,55 +175,14 @@ class _Job:
             else:
                 gap = np.max(np.abs(found.astype(np.float64) - expected.astype(np.float64)))
                 text = f"differs from what was expected by up to {gap:g}"
-            self._mismatches.append(f"output '{name}' of inference {index}: {text}")
+            self._mismatch_count += 1
+            if len(self._mismatches) < _MISMATCHES_TOLD:
+                self._mismatches.append(f"output '{name}' of inference {place.index}: {text}")
 
     def _write(self, name: str, value: inputs.Array) -> None:
         profiles.replace_file(self._output_dir(), name, value.tobytes())
 
     # --- after
-
-    def _write_profiles(self, run: engine.Run) -> None:
-        args = self._args
-        if not args.profiles:
-            return
-        directory = _writable(args.profile_dir, "--aic-profiling-out-dir")
-        records = self._profiled(run)
-        name = self._session.describe().splitlines()[1]
-        texts = {
-            LATENCY: (
-                "latency.txt",
-                profiles.latency_table(
-                    (
-                        "Latency of single inferences, in microseconds",
-                        name,
-                        f"device: {self._session.backend}:{_device(args)}",
-                        f"activations: {args.num_activations}, set size: {args.set_size}",
-                    ),
-                    records,
-                    args.set_size,
-                ),
-            ),
-            TRACE: ("trace.json", profiles.trace_json(name, records)),
-        }
-        for profile in args.profiles:
-            suffix, text = texts[profile]
-            profiles.replace_file(
-                directory, f"aic-profiling-program-0-{suffix}", text.encode("utf-8")
-            )
-
-    def _profiled(self, run: engine.Run) -> list[engine.Record]:
-        args = self._args
-        first = args.profile_delay * 1e6
-        length = math.inf if args.profile_duration is None else args.profile_duration * 1e6
-        step = SAMPLING[args.profile_rate]
-        chosen = [
-            record
-            for record in run.records
-            if record.index >= args.profile_start
-            and (record.index - args.profile_start) % step == 0
-            and first <= record.start_ns < first + length
-        ]
-        return chosen[: args.profile_samples]
 
     def _tell_rate(self, run: engine.Run) -> None:
         batch = self._session.batch_size
@@ -239,13 +195,13 @@ class _Job:
         sys.stdout.flush()
 
 
+def _tell_bindings_json(test_data: str) -> None:
+    """Older compilers of the vendor's have left a list of inputs beside the program."""
+    path = Path(test_data, "bindings.json")
+    if path.is_file():
+        _warn(f"'{path}' is not read, since its form is not public; give the inputs with -i")
+
+
 def _file_name(tensor: str) -> str:
     """A tensor's name as a file's: it comes from the QPC and must not lead elsewhere."""
     return tensor.replace("/", "_").replace("\0", "_")
-
-
-def _writable(directory: str, option: str) -> Path:
-    path = Path(directory)
-    if not path.is_dir() or not os.access(path, os.W_OK | os.X_OK):
-        raise InvalidArgumentError(f"{option} '{directory}': expected a directory to write to")
-    return path

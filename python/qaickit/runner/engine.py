@@ -1,4 +1,4 @@
-"""Runs inferences, and shows of each when it began, when it ended, and its outputs."""
+"""Runs inferences, and tells of each where it ran, where its time went, and its outputs."""
 
 from __future__ import annotations
 
@@ -8,91 +8,160 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from qaickit.runner.inputs import Array, Feed
+from qaickit.runner.inputs import Array, Feeds
 from qaickit.session import Session
+
+_TICK_SECONDS = 0.025
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An inference: its number of all, its activation, and its number among that one's."""
+
+    index: int
+    activation: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Where the time of one inference went; all in seconds, `start` since the run began."""
+
+    place: Place
+    lane: int
+    start: float
+    wait: float
+    gather: float
+    device: float
+    scatter: float
+    before: int  # inferences of its activation that were in flight when it was submitted
+
+    @property
+    def total(self) -> float:
+        """From the call to its return."""
+        return self.wait + self.gather + self.device + self.scatter
 
 
 @dataclass(frozen=True)
-class Record:
-    """One inference: times in nanoseconds since the run began, and how many were in flight."""
+class Length:
+    """So many inferences, or for so many seconds."""
 
-    index: int
-    lane: int
-    start_ns: int
-    end_ns: int
-    in_flight: int
+    inferences: int
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
 class Run:
-    """All of them. `records` is empty where nobody looked."""
+    """All of them. `records` is empty where none were to be kept."""
 
     inferences: int
     seconds: float
     records: tuple[Record, ...] = ()
 
 
-Look = Callable[[int, dict[str, Array]], None]
+Look = Callable[[Place, dict[str, Array]], None]
+# Called many times a second with the inferences that have ended and their records so far (which
+# may be none), on the main thread; False ends the run.
+Tick = Callable[[int, Sequence[Record]], bool]
 
 
-def run_natively(session: Session, feed: Feed, count: int, seconds: float | None) -> Run:
-    """`count` inferences, or for `seconds`, with no Python between them."""
-    arguments = {"num_inferences": count} if seconds is None else {"inf_time": seconds}
-    done, _, elapsed, _ = session.run_benchmark(input_dict=feed.inputs, **arguments)
+def run_natively(session: Session, feeds: Feeds, length: Length, tick: Tick) -> Run:
+    """All inferences with the first feed, and no Python between them."""
+    arguments = (
+        {"num_inferences": length.inferences}
+        if length.seconds is None
+        else {"inf_time": length.seconds}
+    )
+    done, _, elapsed, _ = session.run_benchmark(
+        input_dict=feeds[0].inputs, tick=lambda inferences: tick(inferences, ()), **arguments
+    )
     return Run(done, elapsed)
 
 
-def run_observed(
-    session: Session,
-    feeds: Sequence[Feed],
-    count: int,
-    seconds: float | None,
-    lanes: int,
-    look: Look,
-) -> Run:
-    """The same, `lanes` at a time; `look(index, outputs)` is called after each, on its thread.
+class Observed:
+    """The same with a thread for each set of buffers.
 
-    Inference i has the inputs of feed i, and round again. The first error ends the run.
+    Activation a of A runs the inferences a, a + A, a + 2A and so on, so that it does not depend on
+    chance which inputs it gets; inference i has feed i, and round again. `look` is called after
+    each, on its thread. The first error ends the run and is raised.
     """
-    indices = itertools.count() if seconds is not None else iter(range(count))
-    lock = threading.Lock()
-    records: list[Record] = []
-    errors: list[BaseException] = []
-    busy = 0
-    session.setup()
-    start = time.perf_counter_ns()
-    deadline = None if seconds is None else start + int(seconds * 1e9)
 
-    def lane(number: int) -> None:
-        nonlocal busy
-        while True:
-            with lock:
-                late = deadline is not None and time.perf_counter_ns() >= deadline
-                index = None if late or errors else next(indices, None)
-                if index is None:
-                    return
-                busy += 1
-                in_flight = busy
-            began = time.perf_counter_ns()
-            try:
-                outputs = session.run(feeds[index % len(feeds)].inputs)
-                ended = time.perf_counter_ns()
-                look(index, outputs)
-            except BaseException as error:
-                errors.append(error)
-                return
-            finally:
-                with lock:
-                    busy -= 1
-            record = Record(index, number, began - start, ended - start, in_flight)
-            records.append(record)
+    def __init__(
+        self, session: Session, feeds: Feeds, activations: int, set_size: int, look: Look
+    ) -> None:
+        self._session = session
+        self._feeds = feeds
+        self._activations = activations
+        self._set_size = set_size
+        self._look = look
+        self._numbers = [itertools.count() for _ in range(activations)]
+        self._in_flight = [0] * activations
+        self._lock = threading.Lock()
+        self._records: list[Record] = []
+        self._errors: list[BaseException] = []
+        self._done = 0
+        self._last_end = 0.0
+        self._ending = False
 
-    threads = [threading.Thread(target=lane, args=(number,)) for number in range(lanes)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    elapsed = max((record.end_ns for record in records), default=0) / 1e9
-    return Run(len(records), elapsed, tuple(sorted(records, key=lambda record: record.index)))
+    def run(self, length: Length, tick: Tick, *, keep_records: bool) -> Run:
+        """Runs until the length is reached, or `tick` says so."""
+        self._session.setup()
+        self._length, self._keep = length, keep_records
+        self._start = time.monotonic()
+        threads = [
+            threading.Thread(target=self._lane, args=(activation, lane), daemon=True)
+            for lane in range(self._set_size)
+            for activation in range(self._activations)
+            # More lanes than there are inferences would be idle.
+            if length.seconds is not None
+            or lane * self._activations + activation < length.inferences
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(_TICK_SECONDS)
+                if not self._ending and not tick(self._done, self._records):
+                    self._ending = True
+        if self._errors:
+            raise self._errors[0]
+        records = sorted(self._records, key=lambda record: record.place.index)
+        return Run(self._done, self._last_end, tuple(records))
+
+    def _lane(self, activation: int, lane: int) -> None:
+        try:
+            while (place := self._next(activation)) is not None:
+                self._infer(place, lane)
+        except BaseException as error:
+            self._errors.append(error)
+            self._ending = True
+
+    def _next(self, activation: int) -> Place | None:
+        seconds = self._length.seconds
+        if self._ending or (seconds is not None and time.monotonic() >= self._start + seconds):
+            return None
+        with self._lock:
+            number = next(self._numbers[activation])
+        place = Place(number * self._activations + activation, activation, number)
+        return None if seconds is None and place.index >= self._length.inferences else place
+
+    def _infer(self, place: Place, lane: int) -> None:
+        feed = self._feeds[place.index % len(self._feeds)]
+        with self._lock:
+            before = self._in_flight[place.activation]
+            self._in_flight[place.activation] += 1
+        try:
+            outputs, stages = self._session.run_on(place.activation, feed.inputs)
+        finally:
+            with self._lock:
+                self._in_flight[place.activation] -= 1
+        record = Record(
+            place, lane, stages["start"] - self._start, stages["wait"], stages["gather"],
+            stages["device"], stages["scatter"], before,
+        )  # fmt: skip
+        self._look(place, outputs)
+        with self._lock:
+            self._done += 1
+            self._last_end = max(self._last_end, record.start + record.total)
+            if self._keep:
+                self._records.append(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ from qaickit.session import Session, ShapeDict, random_inputs
 
 Array = npt.NDArray[Any]
 _RANDOM_SEED = 0
+_PROBLEMS_TOLD = 10
+# Cycle counts of the card's own, which are nobody's to expect.
+_CYCLE_COUNTS = "aiccyclecounts"
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,108 @@ class Feed:
     expected: dict[str, Array]
 
 
+@dataclass(frozen=True)
+class _Tensor:
+    """Where a tensor comes from: one file, or one for each sample of a batch, in order."""
+
+    name: str
+    paths: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape) * self.dtype.itemsize
+
+    def problem(self, side: str) -> str | None:
+        """What is wrong with its files, whose sizes must add up."""
+        wanted = self.nbytes // len(self.paths)
+        what = "" if len(self.paths) == 1 else f", one sample of {len(self.paths)}"
+        for path in dict.fromkeys(self.paths):
+            try:
+                size = os.path.getsize(path)
+            except OSError as error:
+                return f"cannot read '{path}': {error.strerror}"
+            if size != wanted:
+                return (
+                    f"'{path}' for {side} '{self.name}': expected {wanted} bytes, {self.dtype} "
+                    f"{list(self.shape)}{what}, got {size}"
+                )
+        return None
+
+    def array(self, *, mapped: bool) -> Array:
+        """Its values: of single files they are mapped, if wanted, and so need no memory."""
+        pieces = [self._piece(path, mapped=mapped) for path in self.paths]
+        try:
+            return (pieces[0] if len(pieces) == 1 else np.concatenate(pieces)).reshape(self.shape)
+        except ValueError as error:
+            raise InvalidArgumentError(
+                f"'{self.paths[0]}' for '{self.name}': the file has changed in the meantime"
+            ) from error
+
+    def _piece(self, path: str, *, mapped: bool) -> Array:
+        try:
+            if mapped and self.nbytes > 0:
+                return np.asarray(np.memmap(path, self.dtype, mode="r"))
+            return np.fromfile(path, self.dtype)
+        except OSError as error:
+            raise error_from_os(error, f"cannot read '{path}'") from error
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The tensors of one inference."""
+
+    inputs: tuple[_Tensor, ...]
+    expected: tuple[_Tensor, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in (*self.inputs, *self.expected))
+
+    def feed(self, *, mapped: bool) -> Feed:
+        return Feed(
+            {tensor.name: tensor.array(mapped=mapped) for tensor in self.inputs},
+            {tensor.name: tensor.array(mapped=mapped) for tensor in self.expected},
+        )
+
+
+class Feeds:
+    """What inferences are fed with: loaded as far as memory allows, the rest when it is used."""
+
+    def __init__(self, loaded: Sequence[Feed], rest: Sequence[_Row] = ()) -> None:
+        self._loaded = loaded
+        self._rest = rest
+
+    def __len__(self) -> int:
+        return len(self._loaded) + len(self._rest)
+
+    def __getitem__(self, index: int) -> Feed:
+        if index < len(self._loaded):
+            return self._loaded[index]
+        return self._rest[index - len(self._loaded)].feed(mapped=True)
+
+    @property
+    def in_memory(self) -> int:
+        """How many are loaded."""
+        return len(self._loaded)
+
+    @property
+    def has_expected(self) -> bool:
+        """True when there is anything to compare outputs with."""
+        return any(feed.expected for feed in self._loaded) or any(
+            row.expected for row in self._rest
+        )
+
+
 def read_samples(args: argparse.Namespace, session: Session) -> list[Sample]:
     """The samples that the arguments name; empty where the inputs are to be random.
 
     Errors: InvalidArgumentError and those of the file system, naming file and entry.
     """
     inputs, outputs = session.model_input_shape_dict, session.model_output_shape_dict
-    expected = _in_order(args.output_file, outputs, "-o") if args.output_file else ()
+    comparable = ShapeDict({k: v for k, v in outputs.items() if k != _CYCLE_COUNTS})
+    expected = _in_order(args.output_file, comparable, "-o") if args.output_file else ()
     if args.batch_json is not None:
         return _from_json(args.batch_json)
     if args.batch_directory is not None:
@@ -71,33 +170,56 @@ def read_samples(args: argparse.Namespace, session: Session) -> list[Sample]:
     return []
 
 
-def load_feeds(samples: Sequence[Sample], session: Session, *, stack: bool) -> list[Feed]:
+def load_feeds(
+    samples: Sequence[Sample], session: Session, *, stack: bool, max_bytes: int
+) -> Feeds:
     """The samples as arrays. With `stack`, those of batch size 1 are put together to batches.
 
-    The last batch is filled up with its last sample. Error: InvalidArgumentError (a size).
+    The last batch is filled up with its last sample. At most `max_bytes` are loaded; the others
+    are read from their files whenever they are used. Error: InvalidArgumentError, which lists what
+    is wrong with the files (the first ten).
     """
     inputs, outputs = session.model_input_shape_dict, session.model_output_shape_dict
     batch = session.batch_size
     if stack and batch > 1 and samples and _is_single(samples[0], inputs, batch):
-        groups = [samples[at : at + batch] for at in range(0, len(samples), batch)]
-        return [
-            Feed(
-                {name: _stacked(name, group, spec, batch) for name, spec in inputs.items()},
-                {},  # one expected file cannot tell of a whole batch
-            )
-            for group in groups
+        # One expected file cannot tell of a whole batch.
+        rows = [
+            _Row(tuple(_stacked(name, group, spec, batch) for name, spec in inputs.items()))
+            for group in (samples[at : at + batch] for at in range(0, len(samples), batch))
         ]
-    return [
-        Feed(
-            {buffer.name: _load(buffer, inputs, "input") for buffer in sample.inputs},
-            {
-                buffer.name: _load(buffer, outputs, "output")
-                for buffer in sample.expected
-                if os.path.exists(buffer.path)  # public scripts list outputs that are yet to be
-            },
-        )
-        for sample in samples
-    ]
+    else:
+        rows = [
+            _Row(
+                tuple(_tensor(buffer, inputs, "input") for buffer in sample.inputs),
+                tuple(
+                    _tensor(buffer, outputs, "output")
+                    for buffer in sample.expected
+                    if os.path.exists(buffer.path)  # public scripts list outputs yet to be
+                ),
+            )
+            for sample in samples
+        ]
+    _refuse_problems(rows)
+    loaded: list[Feed] = []
+    for row in rows:
+        max_bytes -= row.nbytes
+        if max_bytes < 0:
+            break
+        loaded.append(row.feed(mapped=False))
+    return Feeds(loaded, rows[len(loaded) :])
+
+
+def _refuse_problems(rows: Sequence[_Row]) -> None:
+    found = (
+        problem
+        for row in rows
+        for side, tensors in (("input", row.inputs), ("output", row.expected))
+        for tensor in tensors
+        if (problem := tensor.problem(side)) is not None
+    )
+    problems = list(itertools.islice(dict.fromkeys(found), _PROBLEMS_TOLD))
+    if problems:
+        raise InvalidArgumentError("\n  ".join(problems))
 
 
 def random_feed(session: Session, *, any_bytes: bool) -> Feed:
@@ -181,31 +303,10 @@ def _spec(buffer: Buffer, shapes: ShapeDict, side: str) -> tuple[tuple[int, ...]
     return shapes[buffer.name]
 
 
-def _map(path: str, dtype: np.dtype[Any]) -> Array:
-    """The file's elements, mapped: however many files there are, they need no memory."""
-    try:
-        size = os.path.getsize(path)
-        if size % dtype.itemsize:
-            raise InvalidArgumentError(
-                f"'{path}' has {size} bytes, which is no whole number of {dtype} elements"
-            )
-        if size == 0:
-            return np.empty(0, dtype)
-        return np.asarray(np.memmap(path, dtype, mode="r"))
-    except OSError as error:
-        raise error_from_os(error, f"cannot read '{path}'") from error
-
-
-def _load(buffer: Buffer, shapes: ShapeDict, side: str) -> Array:
+def _tensor(buffer: Buffer, shapes: ShapeDict, side: str) -> _Tensor:
     shape, dtype = _spec(buffer, shapes, side)
     shape = shape if buffer.shape is None else buffer.shape
-    values = _map(buffer.path, dtype)
-    if values.size != prod(shape):
-        raise InvalidArgumentError(
-            f"'{buffer.path}' for {side} '{buffer.name}': expected {prod(shape) * dtype.itemsize} "
-            f"bytes, {dtype} {list(shape)}, got {values.nbytes}"
-        )
-    return values.reshape(shape)
+    return _Tensor(buffer.name, (buffer.path,), shape, dtype)
 
 
 def _is_single(sample: Sample, shapes: ShapeDict, batch: int) -> bool:
@@ -220,19 +321,12 @@ def _is_single(sample: Sample, shapes: ShapeDict, batch: int) -> bool:
 
 def _stacked(
     name: str, group: Sequence[Sample], spec: tuple[tuple[int, ...], np.dtype[Any]], batch: int
-) -> Array:
-    shape, dtype = spec
-    rows = []
+) -> _Tensor:
+    paths = []
     for sample in group:
         buffer = next((buffer for buffer in sample.inputs if buffer.name == name), None)
         if buffer is None:
             raise InvalidArgumentError(f"input '{name}': an inference has no file for it")
-        rows.append(_map(buffer.path, dtype))
-        if rows[-1].size * batch != prod(shape):
-            raise InvalidArgumentError(
-                f"'{buffer.path}' for input '{name}': expected "
-                f"{prod(shape) * dtype.itemsize // batch} bytes, one sample of {batch} as the "
-                f"first file has, got {rows[-1].nbytes}"
-            )
-    rows += [rows[-1]] * (batch - len(rows))
-    return np.concatenate(rows).reshape(shape)
+        paths.append(buffer.path)
+    paths += [paths[-1]] * (batch - len(paths))
+    return _Tensor(name, tuple(paths), *spec)
