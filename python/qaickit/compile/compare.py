@@ -7,14 +7,12 @@ floating point that both graphs compute under one name.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +21,7 @@ from qaickit.compiler import CompileSettings, pipeline
 from qaickit.compiler.calibration.data import Feed, open_data, sets_of
 from qaickit.compiler.calibration.feeds import feeds
 from qaickit.compiler.job import Job
+from qaickit.compiler.runtime import session_for
 from qaickit.compiler.source import OnnxSource
 from qaickit.errors import InvalidArgumentError, UnsupportedError
 from qaickit.options import resolve
@@ -107,15 +106,15 @@ def compare(
         raise UnsupportedError(
             f"option '{_CUSTOM_IO}': a comparison feeds both graphs alike; leave it out"
         )
-    source = OnnxSource.read(model_path)
-    wanted = _built(source, CompileSettings(_reference_options(settings), vendor=None))
-    found = _built(
-        OnnxSource.read(model_path),
-        CompileSettings(settings.options, settings.calibration, vendor=None),
-    )
+    origins = [OnnxSource.read(model_path) for _ in range(2)]
+    wanted = _built(origins[0], CompileSettings(_reference_options(settings), vendor=None))
+    found = _built(origins[1], CompileSettings(settings.options, settings.calibration, vendor=None))
     differences = _tensors(wanted.model, found.model, by_layer)
     names = [difference.name for difference in differences]
-    sessions = [_session(built.model, names) for built in (wanted, found)]
+    sessions = [
+        session_for(built.model, names, origin)
+        for built, origin in zip((wanted, found), origins, strict=True)
+    ]
     opened = open_data(data)
     comparison = Comparison(opened.text)
     for _, feed, count in feeds(opened, sets_of(wanted.program)):
@@ -182,10 +181,7 @@ def _reference_options(settings: CompileSettings) -> Any:
 
 def _built(source: OnnxSource, settings: CompileSettings) -> pipeline.Built:
     settings.options.refuse(compiling=True)
-    built = pipeline.build(Job(source, settings))
-    if built.files:
-        raise UnsupportedError("a model over 2 GB cannot be compared here")
-    return built
+    return pipeline.build(Job(source, settings))
 
 
 def _tensors(wanted: onnx.ModelProto, found: onnx.ModelProto, by_layer: bool) -> list[Difference]:
@@ -208,18 +204,6 @@ def _float_tensors(model: onnx.ModelProto) -> set[str]:
         for info in inferred.value_info
         if info.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     }
-
-
-def _session(model: onnx.ModelProto, names: Sequence[str]) -> Any:
-    present = {info.name for info in model.graph.output}
-    model.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        for name in names
-        if name not in present
-    )
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
 
 
 def _part(values: Array, feed: Feed, count: int) -> Array:

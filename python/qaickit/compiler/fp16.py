@@ -21,7 +21,7 @@ from onnx import TensorProto, numpy_helper
 
 from qaickit.compiler.graph import captured_names, tensor_bytes
 from qaickit.compiler.quantise.plan import ROLES, Role
-from qaickit.compiler.source import FilePart
+from qaickit.compiler.weight_files import FilePart
 from qaickit.compiler.weights import map_weight
 
 # The largest finite number of IEEE 754 binary16.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import onnx
 
@@ -34,6 +36,7 @@ __all__ = [
     "size_of",
     "tensor_bytes",
     "tensors_of",
+    "weights_as_inputs",
 ]
 
 
@@ -60,6 +63,41 @@ def tensor_bytes(tensor: onnx.TensorProto) -> int:
     except (KeyError, TypeError, ValueError):
         return 0
     return int(math.prod(tensor.dims)) * int(item)
+
+
+@contextmanager
+def weights_as_inputs(model: onnx.ModelProto, names: Collection[str]) -> Iterator[None]:
+    """For the while, the initializers in `names` are inputs, so that nobody looks for their data.
+
+    What changes the graph meanwhile leaves them as they are; those that no node takes any longer
+    are dropped.
+    """
+    taken = [tensor for tensor in model.graph.initializer if tensor.name in names]
+    if not taken:
+        yield
+        return
+    taken = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in taken]
+    given = {info.name for info in model.graph.input}
+    added = {tensor.name for tensor in taken} - given
+    _drop(model.graph.initializer, names)
+    model.graph.input.extend(
+        onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        for tensor in taken
+        if tensor.name in added
+    )
+    try:
+        yield
+    finally:
+        _drop(model.graph.input, added)
+        used = {name for node in nodes_of(model.graph) for name in node.input}
+        used |= {info.name for info in model.graph.output}
+        model.graph.initializer.extend(tensor for tensor in taken if tensor.name in used)
+
+
+def _drop(entries: Any, names: Collection[str]) -> None:
+    kept = [entry for entry in entries if entry.name not in names]
+    del entries[:]
+    entries.extend(kept)
 
 
 def nodes_of(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,8 @@ from qaickit.compiler.passes import PASSES, Pass
 from qaickit.compiler.passes.specialise import largest
 from qaickit.compiler.quantise import Layer
 from qaickit.compiler.report import GraphSize, PassReport
-from qaickit.compiler.source import FilePart
 from qaickit.compiler.vendor import Segments
+from qaickit.compiler.weight_files import WeightFiles
 from qaickit.compiler.weights import take_weights
 from qaickit.errors import QaicKitError
 
@@ -33,7 +33,7 @@ class Built:
     program: dict[str, Any]
     manifest: dict[str, Any]
     model: onnx.ModelProto
-    files: Mapping[str, FilePart]
+    files: WeightFiles
     passes: tuple[PassReport, ...]
     size: GraphSize
     card_half: Segments

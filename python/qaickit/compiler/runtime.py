@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import onnx
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
+from qaickit.compiler.graph import serialise
 from qaickit.compiler.shapes import Dim, TensorType
+from qaickit.compiler.weight_files import copy_part, temporary_directory
+from qaickit.compiler.weights import refer
 from qaickit.errors import InvalidArgumentError, ResourceExhaustedError, UnsupportedError
+
+if TYPE_CHECKING:
+    from qaickit.compiler.source import OnnxSource
 
 _ERRORS_ONLY = 3
 _EXTERNAL_DIRECTORY = "session.model_external_initializers_file_folder_path"
+_GATHERED = "weights"
 _ELEM_TYPES: Mapping[str, int] = {
     "tensor(float)": onnx.TensorProto.FLOAT,
     "tensor(float16)": onnx.TensorProto.FLOAT16,
@@ -31,17 +38,14 @@ _ELEM_TYPES: Mapping[str, int] = {
 }
 
 
-def output_types(
-    model: onnx.ModelProto, model_bytes: bytes, directory: str
-) -> dict[str, TensorType]:
+def output_types(model: onnx.ModelProto, model_bytes: bytes) -> dict[str, TensorType]:
     """Types of the outputs as ONNX Runtime infers them, which also shows that it takes the model.
 
-    `directory` is where external data lies. Nothing when its CPU lacks a kernel: a card or another
-    backend may still run the program.
+    Nothing when its CPU lacks a kernel: a card or another backend may still run the program.
     Errors: UnsupportedError (IR or opset version too new), InvalidArgumentError (invalid graph).
     """
     try:
-        session = _load(model_bytes, directory)
+        session = _load(model_bytes)
     except state.NotImplemented:
         return {}
     except Exception as error:  # ONNX Runtime has a dozen classes without a base of their own
@@ -62,7 +66,7 @@ def simplified(model_bytes: bytes) -> onnx.ModelProto | None:
     The model is known to be valid: `output_types` took it. Error: ResourceExhaustedError where the
     directory for temporary files is full.
     """
-    with tempfile.TemporaryDirectory(prefix="qaickit-") as directory:
+    with temporary_directory() as directory:
         options = _quiet_options()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = os.path.join(directory, "model.onnx")
@@ -76,6 +80,72 @@ def simplified(model_bytes: bytes) -> onnx.ModelProto | None:
                 f"be full; make room, or set TMPDIR to another place: {_one_line(error)}"
             ) from error
         return onnx.load(options.optimized_model_filepath)
+
+
+def session_for(
+    model: onnx.ModelProto, names: Sequence[str], source: OnnxSource, threads: int = 0
+) -> onnxruntime.InferenceSession:
+    """A session whose outputs are `names`, float32 where they are no outputs of `model`.
+
+    Weights in `source.files` are mapped; where passes made some, all are copied first into a
+    temporary directory, from which they are mapped. `threads`: 0 for ONNX Runtime's choice.
+
+    Errors: those of the file system; ONNX Runtime's own classes where it cannot open the model.
+    """
+    options = _quiet_options(threads)
+    disabled = []
+    if source.files:
+        # Kernels are not to copy weights into a form of their own, nor folding to write them out.
+        options.add_session_config_entry("session.disable_prepacking", "1")
+        disabled.append("ConstantFolding")
+    with _with_outputs(model, names), _weights_in_one_place(model, source) as directory:
+        options.add_session_config_entry(_EXTERNAL_DIRECTORY, directory)
+        return onnxruntime.InferenceSession(
+            serialise(model),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=disabled,
+        )
+
+
+@contextmanager
+def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> Iterator[None]:
+    """Put in and taken out again: a copy of the model would be a copy of all weights."""
+    outputs = {info.name: info for info in model.graph.output}
+    before = list(outputs.values())
+    wanted = [
+        outputs.get(name) or onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        for name in names
+    ]
+    del model.graph.output[:]
+    model.graph.output.extend(wanted or before)
+    try:
+        yield
+    finally:
+        del model.graph.output[:]
+        model.graph.output.extend(before)
+
+
+@contextmanager
+def _weights_in_one_place(model: onnx.ModelProto, source: OnnxSource) -> Iterator[str]:
+    """The directory that external data lies in, which ONNX Runtime takes only one of."""
+    files = source.files
+    if not files.has_made:
+        yield source.directory
+        return
+    stored = [tensor for tensor in model.graph.initializer if tensor.name in files]
+    before = [list(tensor.external_data) for tensor in stored]
+    with temporary_directory() as directory:
+        path = os.path.join(directory, _GATHERED)
+        try:
+            for tensor in stored:
+                part = files[tensor.name]
+                refer(tensor, _GATHERED, copy_part(part, path), part.length)
+            yield directory
+        finally:
+            for tensor, entries in zip(stored, before, strict=True):
+                del tensor.external_data[:]
+                tensor.external_data.extend(entries)
 
 
 def newest_ir_version(found: int) -> int:
@@ -104,21 +174,17 @@ def _dims(shape: list[Any], tensor: str) -> tuple[Dim, ...] | None:
     )
 
 
-def _load(model_bytes: bytes, directory: str = "") -> Any:
+def _load(model_bytes: bytes) -> Any:
     options = _quiet_options()
     # The backend optimises for itself; here that would only cost time.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    if directory:
-        # External data is mapped; kernels are not to copy it into a form of their own.
-        options.add_session_config_entry(_EXTERNAL_DIRECTORY, directory)
-        options.add_session_config_entry("session.disable_prepacking", "1")
     return onnxruntime.InferenceSession(model_bytes, options, providers=["CPUExecutionProvider"])
 
 
-def _quiet_options() -> Any:
+def _quiet_options(threads: int = 1) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     return options
 
 

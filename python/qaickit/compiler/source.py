@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qaickit._core import __version__
 from qaickit._files import error_from_os, hash_file, read_file
+from qaickit.compiler.weight_files import FilePart, WeightFiles
 from qaickit.errors import DataLossError, InvalidArgumentError, NotFoundError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -28,15 +29,6 @@ _FORMAT = "qaickit-qpc-3"
 _SMALL_BYTES = 1 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class FilePart:
-    """Where an external tensor lies: `length` bytes at `offset` of a file."""
-
-    path: str
-    offset: int
-    length: int
-
-
 @dataclass(frozen=True)
 class OnnxSource:
     """The bytes of an ONNX file. `model` is parsed, with external data inlined, when first used.
@@ -49,7 +41,7 @@ class OnnxSource:
 
     path: str
     data: bytes
-    _files: dict[str, FilePart] = field(default_factory=dict, init=False, repr=False)
+    _files: WeightFiles = field(default_factory=WeightFiles, init=False, repr=False)
 
     @staticmethod
     def read(model_path: str | os.PathLike[str]) -> OnnxSource:
@@ -98,14 +90,9 @@ class OnnxSource:
         return os.path.dirname(os.path.abspath(self.path))
 
     @property
-    def keeps_external_data(self) -> bool:
-        """True when large weights stay in their files."""
-        return bool(self.files)
-
-    @property
-    def files(self) -> dict[str, FilePart]:
+    def files(self) -> WeightFiles:
         """Initializers that stay in files: name -> where. Errors as `model`."""
-        return self._files if self.model.HasField("graph") else {}
+        return self._files if self.model.HasField("graph") else WeightFiles()
 
     @cached_property
     def model(self) -> onnx.ModelProto:

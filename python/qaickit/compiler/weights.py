@@ -6,18 +6,20 @@ model keeps in files go there from the mapped file, without passing through prot
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import numpy_helper
 
 from qaickit._files import error_from_os
 from qaickit.compiler import shapes
 from qaickit.compiler.graph import tensor_bytes
-from qaickit.compiler.source import FilePart
+from qaickit.compiler.weight_files import FilePart
 from qaickit.errors import DataLossError
 
 # Name and alignment: kWeightsSegment and kWeightAlignment of the C++ side.
@@ -26,6 +28,8 @@ _ALIGNMENT = 64
 # Below this a graph keeps its weights inside, in one segment that any ONNX tool reads.
 _WORTH_MODEL_BYTES = 1 << 20
 _WORTH_BYTES = 1 << 10
+# Values that are worked on at a time.
+_PIECE = 1 << 20
 
 Array = npt.NDArray[Any]
 
@@ -49,7 +53,7 @@ def take_weights(
         if part is None and stays:
             continue
         data = _take(tensor) if part is None else map_weight(tensor, part)
-        _refer(tensor, offset, len(data))
+        refer(tensor, SEGMENT, offset, len(data))
         taken.append(data)
         offset += (len(data) + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT
     return taken
@@ -68,6 +72,27 @@ def _take(tensor: onnx.TensorProto) -> Array:
     tensor.ClearField("raw_data")
     _check_size(tensor, len(data))
     return data
+
+
+def values_of(tensor: onnx.TensorProto, files: Mapping[str, FilePart]) -> Array:
+    """The values of an initializer in its dims, mapped where it is in a file.
+
+    Errors as `take_weights`.
+    """
+    part = files.get(tensor.name)
+    if part is None:
+        return numpy_helper.to_array(tensor)
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    return map_weight(tensor, part).view(dtype).reshape(tuple(tensor.dims))
+
+
+def pieces_of(values: Array) -> Iterator[Array]:
+    """The rows of an array in pieces of a few MB, of which each may be worked on in memory."""
+    if not values.ndim:
+        yield values
+        return
+    rows = max(1, _PIECE // max(1, math.prod(values.shape[1:])))
+    yield from (values[start : start + rows] for start in range(0, len(values), rows))
 
 
 def map_weight(tensor: onnx.TensorProto, part: FilePart) -> Array:
@@ -91,8 +116,9 @@ def _check_size(tensor: onnx.TensorProto, found: int) -> None:
         )
 
 
-def _refer(tensor: onnx.TensorProto, offset: int, length: int) -> None:
+def refer(tensor: onnx.TensorProto, location: str, offset: int, length: int) -> None:
+    """Makes an initializer say that its data is `length` bytes at `offset` of a file."""
     tensor.data_location = onnx.TensorProto.EXTERNAL
     del tensor.external_data[:]
-    for key, value in (("location", SEGMENT), ("offset", offset), ("length", length)):
+    for key, value in (("location", location), ("offset", offset), ("length", length)):
         tensor.external_data.add(key=key, value=str(value))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import resource
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,8 +18,15 @@ from conftest import SaveOnnx
 from onnx import TensorProto, helper, numpy_helper
 
 from qaickit import _core
-from qaickit.compiler import compile_onnx, source
-from qaickit.errors import DataLossError, InvalidArgumentError, UnsupportedError
+from qaickit import qpc as qpc_tool
+from qaickit.compile.compare import compare
+from qaickit.compiler import CompileSettings, compile_onnx, source
+from qaickit.errors import (
+    DataLossError,
+    InvalidArgumentError,
+    NotFoundError,
+    ResourceExhaustedError,
+)
 from qaickit.session import Session
 
 FLOAT = TensorProto.FLOAT
@@ -101,7 +112,6 @@ def test_weights_that_stay_in_their_files(wide_external: Path, tmp_path: Path) -
     report = compile_onnx(wide_external, path)
     notes = [note for entry in report.passes for note in entry.notes]
     assert "2 weights stay in their files" in notes
-    assert "kept as it is: it is too large to copy" in notes
     assert report.weight_bytes > 1024 * 1024 * 4
     np.testing.assert_array_equal(answers(path), reference(wide_external, tmp_path))
 
@@ -118,16 +128,200 @@ def reference(path: Path, tmp_path: Path) -> np.ndarray:
     return answers(tmp_path / "inside.bin")
 
 
+# --- what reads the weights: one at a time --------------------------------------------------------
+
+IMAGES = np.random.default_rng(5).standard_normal((6, 1024)).astype(np.float32)
+QUANTISING = [
+    {},
+    {"enable_rowwise": True},
+    {"quantization_schema_constants": "asymmetric"},
+    {"quantization_schema_constants": "symmetric", "quantization_precision_bias": "Int8"},
+]
+
+
+def stored_and_inside(path: Path, tmp_path: Path, **options: Any) -> list[Path]:
+    """QPCs of the same model, with weights in files and with all of them inside."""
+    plain = tmp_path / "inside.onnx"
+    onnx.save(onnx.load(str(path)), str(plain))
+    made = [tmp_path / "stored.bin", tmp_path / "inside.bin"]
+    compile_onnx(path, made[0], **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source, "MAX_MODEL_BYTES", 2**31 - 1)
+        compile_onnx(plain, made[1], **options)
+    return made
+
+
 @pytest.mark.usefixtures("small_protobuf")
-def test_options_that_would_read_all_weights(wide_external: Path, tmp_path: Path) -> None:
-    for options in (
-        {"convert_to_quantize": True, "use_random_input_data": "uniform"},
-        {"always_expand_onnx_functions": True},
-    ):
-        name = next(iter(options))
-        with pytest.raises(UnsupportedError, match=f"'{name}' reads all weights"):
+@pytest.mark.parametrize("options", QUANTISING)
+def test_quantising_gives_the_same(
+    wide_external: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    options = {"calibration_data": {"x": IMAGES}, "convert_to_quantize": True, **options}
+    stored, inside = stored_and_inside(wide_external, tmp_path, **options)
+    # In int8 the weights have a quarter of their size.
+    assert segments(stored)[WEIGHTS] < 1024 * 1024 * 5 // 4
+    np.testing.assert_array_equal(answers(stored), answers(inside))
+    found = answers(stored)
+    np.testing.assert_allclose(found, answers_of_floats(wide_external, tmp_path), atol=4)
+    assert not list(temporary.iterdir())
+
+
+def answers_of_floats(path: Path, tmp_path: Path) -> np.ndarray:
+    compile_onnx(path, tmp_path / "floats.bin")
+    return answers(tmp_path / "floats.bin")
+
+
+@pytest.mark.usefixtures("small_protobuf")
+def test_a_profile_made_and_used(wide_external: Path, tmp_path: Path) -> None:
+    profile = str(tmp_path / "profile.yaml")
+    data = {"calibration_data": {"x": IMAGES}}
+    compile_onnx(wide_external, tmp_path / "a.bin", dump_profile=profile, **data)
+    compile_onnx(wide_external, tmp_path / "a.bin", load_profile=profile)
+    compile_onnx(wide_external, tmp_path / "b.bin", convert_to_quantize=True, **data)
+    np.testing.assert_array_equal(answers(tmp_path / "a.bin"), answers(tmp_path / "b.bin"))
+
+
+@pytest.fixture
+def layered_external(save_onnx: SaveOnnx, tmp_path: Path) -> Path:
+    """A Gelu and a LayerNormalization behind 4 MiB of weights, some greater than fp16 holds.
+
+    Besides, what a simplification takes out: an Identity, and a shape that is worked out.
+    """
+    random = np.random.default_rng(0)
+    weights = random.standard_normal((1024, 1024)).astype(np.float32)
+    weights[7, 9] = 1e6
+    path = save_onnx(
+        [
+            helper.make_node("Identity", ["x"], ["same"]),
+            helper.make_node("MatMul", ["same", "W"], ["m"]),
+            helper.make_node("LayerNormalization", ["m", "g", "g"], ["n"]),
+            helper.make_node("Gelu", ["n"], ["e"]),
+            helper.make_node("Shape", ["x"], ["s"]),
+            helper.make_node("Reshape", ["e", "s"], ["y"]),
+        ],
+        [("x", FLOAT, [2, 1024])],
+        [("y", FLOAT, [2, 1024])],
+        [
+            numpy_helper.from_array(weights, "W"),
+            numpy_helper.from_array(random.standard_normal(1024).astype(np.float32), "g"),
+        ],
+        opset=20,
+        ir_version=9,
+    )
+    made = tmp_path / "layered" / "model.onnx"
+    made.parent.mkdir()
+    onnx.save(
+        onnx.load(str(path)), str(made), save_as_external_data=True, location="w.data",
+        size_threshold=0,
+    )  # fmt: skip
+    return made
+
+
+def graph_of(qpc: Path, tmp_path: Path) -> onnx.ModelProto:
+    out = tmp_path / "extracted"
+    assert qpc_tool.main(["extract", "--qpc", str(qpc), "--output-dir", str(out)]) == 0
+    return onnx.load(str(next(out.rglob("qaickit.model.onnx"))), load_external_data=False)
+
+
+@pytest.mark.usefixtures("small_protobuf")
+@pytest.mark.parametrize(
+    ("options", "operators", "gone"),
+    [
+        ({}, {"MatMul", "LayerNormalization", "Gelu"}, {"Identity", "Shape"}),
+        ({"always_expand_onnx_functions": True}, {"MatMul", "Erf"}, {"Identity", "Gelu"}),
+    ],
+)
+def test_graphs_are_simplified_and_expanded(
+    layered_external: Path,
+    tmp_path: Path,
+    options: dict[str, Any],
+    operators: set[str],
+    gone: set[str],
+) -> None:
+    stored, inside = stored_and_inside(layered_external, tmp_path, **options)
+    found = {node.op_type for node in graph_of(stored, tmp_path).graph.node}
+    assert operators <= found
+    assert not gone & found
+    np.testing.assert_allclose(answers(stored), answers(inside), atol=1e-5)
+
+
+@pytest.mark.usefixtures("small_protobuf")
+def test_clipping_for_fp16(layered_external: Path, tmp_path: Path) -> None:
+    report = compile_onnx(layered_external, tmp_path / "a.bin", convert_to_fp16=True)
+    notes = [note for entry in report.passes for note in entry.notes]
+    assert "clipped to +-65504: 1 constants" in notes
+    stored, inside = stored_and_inside(layered_external, tmp_path, convert_to_fp16=True)
+    np.testing.assert_array_equal(answers(stored), answers(inside))
+    before = answers_of_floats(layered_external, tmp_path)
+    assert not np.array_equal(answers(stored), before)
+
+
+@pytest.mark.usefixtures("small_protobuf")
+def test_clipped_and_quantised(layered_external: Path, tmp_path: Path) -> None:
+    """Calibrating then takes weights from two places."""
+    stored, inside = stored_and_inside(
+        layered_external,
+        tmp_path,
+        convert_to_fp16=True,
+        convert_to_quantize=True,
+        calibration_data={"x": IMAGES},
+    )
+    np.testing.assert_array_equal(answers(stored), answers(inside))
+
+
+@pytest.mark.usefixtures("small_protobuf")
+def test_an_old_opset_is_converted(wide_external: Path, tmp_path: Path) -> None:
+    model = onnx.load(str(wide_external), load_external_data=False)
+    model.opset_import[0].version = 11
+    wide_external.write_bytes(model.SerializeToString())
+    options = {"convert_to_quantize": True, "calibration_data": {"x": IMAGES}}
+    report = compile_onnx(wide_external, tmp_path / "a.bin", **options)
+    assert "opset 11 -> 13" in [note for entry in report.passes for note in entry.notes]
+    np.testing.assert_allclose(
+        answers(tmp_path / "a.bin"), answers_of_floats(wide_external, tmp_path), atol=4
+    )
+
+
+@pytest.mark.usefixtures("small_protobuf")
+@pytest.mark.parametrize("fp16", [False, True])
+def test_comparing(layered_external: Path, fp16: bool) -> None:
+    settings = CompileSettings.of(
+        convert_to_quantize=True, calibration_data={"x": IMAGES}, convert_to_fp16=fp16
+    )
+    found = compare(str(layered_external), settings, {"x": IMAGES}, by_layer=True)
+    differences = {entry.name: entry for entry in found.differences}
+    assert found.samples == 6
+    assert {"y", "m", "n"} <= differences.keys()
+    assert differences["n"].max_error > 0
+    assert differences["y"].cosine > 0.8
+
+
+@pytest.mark.usefixtures("small_protobuf")
+def test_no_room_for_temporary_files(wide_external: Path, tmp_path: Path) -> None:
+    options = {"convert_to_quantize": True, "calibration_data": {"x": IMAGES}}
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As a full disk: a file may have half of what the weights take in int8.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, limit[1]))
+    try:
+        with pytest.raises(ResourceExhaustedError, match=r"weights of 'W.q' into .* set TMPDIR"):
             compile_onnx(wide_external, tmp_path / "out" / "a.bin", **options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert not (tmp_path / "out").exists()
+
+
+def test_no_directory_for_temporary_files(
+    linear_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(NotFoundError, match=r"cannot make a directory in .*set TMPDIR"):
+        compile_onnx(linear_onnx, tmp_path / "a.bin", onnx_define_symbol={"batch": 1})
 
 
 @pytest.mark.usefixtures("small_protobuf")
@@ -162,9 +356,11 @@ def test_a_link_out_of_the_directory(wide_external: Path, tmp_path: Path) -> Non
         compile_onnx(wide_external, tmp_path / "a.bin")
 
 
-# Compiles, opens and runs, and prints its peak memory in bytes before and after.
+# --- over 2 GB -----------------------------------------------------------------------------------
+
+# Compiles, opens and runs, and prints its peak memory in bytes before and after, and the answer.
 MEASURE = """
-import resource, sys
+import json, resource, sys
 import numpy as np
 import onnx, onnxruntime, yaml
 from qaickit.compiler import compile_onnx
@@ -173,22 +369,26 @@ from qaickit.session import Session
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
+options = json.loads(sys.argv[3])
+x = np.linspace(0, 2, 8192, dtype=np.float32)[None]
+if options:
+    options["calibration_data"] = {"x": x}
 before = peak()
-compile_onnx(sys.argv[1], sys.argv[2])
+compile_onnx(sys.argv[1], sys.argv[2], **options)
 compiled = peak()
 with Session(sys.argv[2]) as session:
-    y = session.run({"x": np.ones((1, 8192), np.float32)})["y"]
+    y = session.run({"x": x})["y"]
 assert np.all(y == y[0, 0]), y
 print(before, compiled, float(y[0, 0]))
 """
 LAYERS, SIDE = 9, 8192
+LAYER_BYTES = SIDE * SIDE * 4
 
 
-@pytest.mark.slow
-def test_over_two_gigabytes(tmp_path: Path) -> None:
-    """Nine products with 256 MiB each: compiled, opened and run without a second copy of them."""
-    data = tmp_path / "weights.data"
-    layer_bytes = SIDE * SIDE * 4
+@pytest.fixture(scope="module")
+def nine_layers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine products with 256 MiB each."""
+    data = tmp_path_factory.mktemp("large") / "weights.data"
     with open(data, "wb") as file:
         for _ in range(LAYERS):
             np.full((SIDE, SIDE), 1 / SIDE, np.float32).tofile(file)
@@ -197,7 +397,7 @@ def test_over_two_gigabytes(tmp_path: Path) -> None:
         tensor = TensorProto(name=f"W{layer}", data_type=FLOAT, dims=[SIDE, SIDE])
         tensor.data_location = TensorProto.EXTERNAL
         for key, value in (
-            ("location", data.name), ("offset", layer * layer_bytes), ("length", layer_bytes),
+            ("location", data.name), ("offset", layer * LAYER_BYTES), ("length", LAYER_BYTES),
         ):  # fmt: skip
             tensor.external_data.add(key=key, value=str(value))
         weights.append(tensor)
@@ -214,16 +414,36 @@ def test_over_two_gigabytes(tmp_path: Path) -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 8
-    path = tmp_path / "large.onnx"
+    path = data.with_name("large.onnx")
     path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options", [{}, {"convert_to_quantize": True}, {"convert_to_fp16": True}], ids=str
+)
+def test_over_two_gigabytes(nine_layers: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    """Compiled, opened and run without a second copy of the weights."""
+    qpc = tmp_path / "large.bin"
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(path), str(tmp_path / "large.bin")],
+        [sys.executable, "-c", MEASURE, str(nine_layers), str(qpc), json.dumps(options)],
         capture_output=True, text=True, env={**os.environ},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     before, compiled, answer = map(float, done.stdout.split())
-    total = LAYERS * layer_bytes
+    total = LAYERS * LAYER_BYTES
     assert total > 2**31
-    assert answer == pytest.approx(1.0, rel=1e-3)
+    assert answer == pytest.approx(1.0, rel=0.02 if options else 1e-3)
     # Mapped pages count too, so one copy is the file itself.
     assert compiled - before < 1.2 * total
+    qpc.unlink()
+
+
+@pytest.mark.slow
+def test_comparing_over_two_gigabytes(nine_layers: Path, tmp_path: Path) -> None:
+    x = np.linspace(0, 2, SIDE, dtype=np.float32)[None]
+    settings = CompileSettings.of(convert_to_quantize=True, calibration_data={"x": x})
+    found = compare(str(nine_layers), settings, {"x": x}, by_layer=True)
+    assert {"y", "h0"} <= {entry.name for entry in found.differences}
+    assert min(entry.cosine for entry in found.differences) > 0.999

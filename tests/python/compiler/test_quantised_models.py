@@ -20,6 +20,7 @@ from qaickit import _core
 from qaickit.compiler import CompileReport, compile_onnx
 from qaickit.compiler.calibration import collect
 from qaickit.compiler.calibration.data import open_data
+from qaickit.compiler.source import OnnxSource
 from qaickit.datasets import Dataset, load_dataset
 from qaickit.errors import (
     DataLossError,
@@ -260,17 +261,16 @@ def test_the_cache_follows_the_data(tmp_path: Path, training: np.ndarray) -> Non
 def test_one_pass_in_several_runs_finds_the_same(
     training: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = onnx.load(DIGITS)
+    origin = OnnxSource.read(DIGITS)
+    model = origin.model
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
     sets = collect.input_sets(model, [])
     names = ["image", *(node.output[0] for node in model.graph.node)]
-    whole = collect.collect(
-        model, names, open_data({"image": training[:16]}), sets=sets, bins=64, threads=1
-    )
+    common = {"origin": origin, "sets": sets, "bins": 64}
+    data = open_data({"image": training[:16]})
+    whole = collect.collect(model, names, data, threads=1, **common)
     monkeypatch.setattr(collect, "CHUNK_BYTES", 1)
-    parts = collect.collect(
-        model, names, open_data({"image": training[:16]}), sets=sets, bins=64, threads=2
-    )
+    parts = collect.collect(model, names, data, threads=2, **common)
     assert whole.samples == parts.samples == 16
     assert list(whole.histograms) == names
     for name in names:

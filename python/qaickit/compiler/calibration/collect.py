@@ -20,13 +20,13 @@ from qaickit.compiler.calibration import histogram
 from qaickit.compiler.calibration.data import Feed, ModelInput, ShapeSets, Source
 from qaickit.compiler.calibration.feeds import feeds
 from qaickit.compiler.calibration.histogram import Histogram
-from qaickit.compiler.graph import serialise
+from qaickit.compiler.runtime import session_for
 from qaickit.compiler.shapes import DTYPES, TensorType, read_type, write_type
-from qaickit.errors import InvalidArgumentError, UnsupportedError
+from qaickit.compiler.source import OnnxSource
+from qaickit.errors import InvalidArgumentError, QaicKitError, UnsupportedError
 
 # What the tensors of one run may take. A model with more is run several times on each sample.
 CHUNK_BYTES = 512 << 20
-_ERRORS_ONLY = 3
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ def collect(
     tensors: Sequence[str],
     source: Source,
     *,
+    origin: OnnxSource,
     sets: ShapeSets,
     bins: int,
     threads: int | None = None,
@@ -49,7 +50,8 @@ def collect(
 ) -> Collected:
     """Runs `model` on all of `source`; one histogram per name in `tensors`.
 
-    `tensors` are float32 inputs of the model or results of its nodes. `sets`: the inputs in each
+    `tensors` are float32 inputs of the model or results of its nodes. `origin`: where the model is
+    from, with the weights that are not in it. `sets`: the inputs in each
     set of shapes that the model may run with. `bins`: see
     `histogram.exponent_for`. `threads`: for the model and for counting (default: all that this
     process may use). Memory: the model, one batch, and `CHUNK_BYTES` of tensors; where they need
@@ -69,7 +71,7 @@ def collect(
     samples = 0
     with ThreadPoolExecutor(workers) as pool, _progress(console) as progress:
         for number, chunk in enumerate(chunks):
-            session = _session(model, chunk, workers)
+            session = _session(model, chunk, origin, workers)
             text = "calibrating" if len(chunks) == 1 else f"calibrating, {number + 1}/{len(chunks)}"
             task = progress.add_task(text, total=None, samples=0)
             samples = 0
@@ -159,24 +161,12 @@ def tensor_sizes(model: onnx.ModelProto, tensors: Collection[str]) -> dict[str, 
 
 
 def _session(
-    model: onnx.ModelProto, tensors: Sequence[str], threads: int
+    model: onnx.ModelProto, tensors: Sequence[str], origin: OnnxSource, threads: int
 ) -> onnxruntime.InferenceSession:
-    """A session whose outputs are `tensors` alone."""
-    outputs = list(model.graph.output)
-    asked = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in tensors]
-    # Put in and taken out again: a copy of the model would be a copy of all weights.
-    del model.graph.output[:]
-    model.graph.output.extend(asked or outputs)
     try:
-        data = serialise(model)
-    finally:
-        del model.graph.output[:]
-        model.graph.output.extend(outputs)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = threads
-    try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return session_for(model, tensors, origin, threads)
+    except QaicKitError:
+        raise
     except Exception as error:  # onnxruntime has a dozen classes without a base of their own
         raise UnsupportedError(
             f"calibrating runs the model on this machine, and onnxruntime cannot: {error}"

@@ -19,7 +19,7 @@ from qaickit.compiler.passes.precision import set_node_precision, set_precision_
 from qaickit.compiler.passes.quantise import calibrate, quantise_graph
 from qaickit.compiler.passes.simplify import simplify
 from qaickit.compiler.passes.specialise import define_shapes
-from qaickit.compiler.passes.structure import check_large, check_structure, drop_initializer_inputs
+from qaickit.compiler.passes.structure import check_structure, count_large, drop_initializer_inputs
 from qaickit.compiler.passes.symbols import check_dtypes, check_result
 from qaickit.compiler.passes.versions import convert_versions
 
@@ -27,7 +27,7 @@ Pass = Callable[[onnx.ModelProto, Job], list[str]]
 
 PASSES: tuple[tuple[str, Pass], ...] = (
     ("check structure", check_structure),
-    ("check large", check_large),
+    ("large weights", count_large),
     ("convert versions", convert_versions),
     ("drop initializer inputs", drop_initializer_inputs),
     ("define shapes", define_shapes),

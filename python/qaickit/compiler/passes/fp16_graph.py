@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import onnx
 
 from qaickit.compiler import fp16, runtime
-from qaickit.compiler.graph import serialise
+from qaickit.compiler.graph import serialise, weights_as_inputs
 from qaickit.compiler.job import Job
 from qaickit.errors import InvalidArgumentError, QaicKitError
 
@@ -32,15 +32,17 @@ def make_fp16_graph(model: onnx.ModelProto, job: Job) -> list[str]:
     notes = [f"in fp16: {_listed(made.converted)}"]
     notes += [f"stay in fp32, {why}: {_listed(nodes)}" for why, nodes in sorted(made.kept.items())]
     if made.converted:
-        _check(made.model, model, job.source.directory)
+        _check(made.model, model, job.source.files)
         job.outcome.fp16_graph = made.model
     return notes
 
 
-def _check(made: onnx.ModelProto, model: onnx.ModelProto, directory: str) -> None:
+def _check(made: onnx.ModelProto, model: onnx.ModelProto, files: Collection[str]) -> None:
     """ONNX Runtime's CPU takes it, with casts of its own around what it has no kernel for."""
+    small = fp16.skeleton(made, model)
     try:
-        runtime.output_types(made, serialise(fp16.skeleton(made, model)), directory)
+        with weights_as_inputs(small, files):
+            runtime.output_types(made, serialise(small))
     except InvalidArgumentError as error:
         raise QaicKitError(f"the graph in fp16 is not valid: {error}") from error
 

@@ -19,6 +19,8 @@ from qaickit._files import read_file
 from qaickit.compiler import graph
 from qaickit.compiler.fp16 import FP16_MAX
 from qaickit.compiler.job import Job
+from qaickit.compiler.weight_files import WeightFiles
+from qaickit.compiler.weights import pieces_of, values_of
 from qaickit.errors import InvalidArgumentError
 
 # Keys of a node precision file -> precision.
@@ -36,7 +38,9 @@ def set_precision_policy(model: onnx.ModelProto, job: Job) -> list[str]:
     if not job.options["convert_to_fp16"]:
         return []
     job.outcome.precision = "fp16"
+    files = job.source.files
     clipped = sum(_clip_tensor(tensor) for tensor in graph.tensors_of(model))
+    clipped += sum(_clip_stored(t, files) for t in model.graph.initializer if t.name in files)
     clipped += sum(_clip_numbers(node) for node in graph.nodes_of(model.graph))
     notes = ["asked for: fp16"]
     return [*notes, f"clipped to +-{FP16_MAX:g}: {clipped} constants"] if clipped else notes
@@ -144,6 +148,17 @@ def _clip_tensor(tensor: onnx.TensorProto) -> bool:
         return False
     clipped = np.clip(values, -FP16_MAX, FP16_MAX).astype(np.float32)
     tensor.CopyFrom(numpy_helper.from_array(clipped, tensor.name))
+    return True
+
+
+def _clip_stored(tensor: onnx.TensorProto, files: WeightFiles) -> bool:
+    """The same for one that is in a file; read in pieces, and written anew where it is clipped."""
+    if tensor.data_type != onnx.TensorProto.FLOAT:
+        return False
+    values = values_of(tensor, files)
+    if not any(np.nanmax(np.abs(p), initial=0.0) > FP16_MAX for p in pieces_of(values)):
+        return False
+    files.write(tensor.name, (np.clip(p, -FP16_MAX, FP16_MAX) for p in pieces_of(values)))
     return True
 
 

@@ -51,7 +51,9 @@ def quantise_graph(model: onnx.ModelProto, job: Job) -> list[str]:
     _refuse_old_opset(model)
     if options["external_quantization_file"] is None:
         _refuse_gaps(model, job, profile)
-    done = quantise.quantise(model, profile.tensors, settings_of(options), _kept(job))
+    done = quantise.quantise(
+        model, profile.tensors, settings_of(options), _kept(job), job.source.files
+    )
     job.outcome.layers = done.layers
     # What is left in floating point follows the policy of the options; the whole is int8.
     job.outcome.precision = "int8"
@@ -113,6 +115,7 @@ def _collect(model: onnx.ModelProto, job: Job) -> list[str]:
         model,
         plan.tensors,
         source,
+        origin=job.source,
         sets=input_sets(model, job.outcome.shape_sets),
         bins=options["num_histogram_bins"],
         threads=options["profiling_threads"],

@@ -17,12 +17,18 @@ def simplify(model: onnx.ModelProto, job: Job) -> list[str]:
     """Simplifies by ONNX Runtime's basic level, which is standard ONNX and the same on every CPU.
 
     A graph stays as it is where that would change what it says: quantised already, in half
-    precision (for which the CPU would add casts), with functions that were to be kept, or too large
-    to copy. `job.outcome.moved` tells where the outputs of nodes went that are no longer there.
+    precision (for which the CPU would add casts), or with functions that were to be kept. Weights
+    that stay in their files are not folded into what takes them. `job.outcome.moved` tells where
+    the outputs of nodes went that are no longer there.
     """
-    reason = _kept_because(model, job)
+    reason = _kept_because(model)
     if reason:
         return [f"kept as it is: {reason}"]
+    with graph.weights_as_inputs(model, job.source.files):
+        return _simplify(model, job)
+
+
+def _simplify(model: onnx.ModelProto, job: Job) -> list[str]:
     before = graph.size_of(model)
     simplified = runtime.simplified(graph.serialise(model))
     if simplified is None:
@@ -44,15 +50,13 @@ def simplify(model: onnx.ModelProto, job: Job) -> list[str]:
     return notes
 
 
-def _kept_because(model: onnx.ModelProto, job: Job) -> str:
+def _kept_because(model: onnx.ModelProto) -> str:
     if model.functions:
         return "it has functions that were to be kept"
     if graph.is_quantised(model):
         return "it is quantised already"
     if graph.element_types(model) & _HALF_TYPES:
         return "it is in half precision"
-    if job.source.keeps_external_data:
-        return "it is too large to copy"
     return ""
 
 

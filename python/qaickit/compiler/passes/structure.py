@@ -5,14 +5,10 @@ from __future__ import annotations
 import onnx
 
 from qaickit.compiler.job import Job
-from qaickit.errors import DataLossError, UnsupportedError
+from qaickit.errors import DataLossError
 
 # The first IR version whose initializers need not be inputs too.
 _FREE_INITIALIZERS_IR = 4
-_READING_WEIGHTS = (
-    "convert_to_quantize", "dump_profile", "load_profile", "external_quantization_file",
-    "always_expand_onnx_functions",
-)  # fmt: skip
 
 
 def check_structure(model: onnx.ModelProto, _job: Job) -> list[str]:
@@ -24,19 +20,10 @@ def check_structure(model: onnx.ModelProto, _job: Job) -> list[str]:
     return [f"{len(model.graph.node)} nodes, {len(model.graph.initializer)} initializers"]
 
 
-def check_large(_model: onnx.ModelProto, job: Job) -> list[str]:
-    """Refuses what would read all weights of a model that leaves them in files.
-
-    Error: UnsupportedError naming the option.
-    """
-    if not job.source.keeps_external_data:
+def count_large(_model: onnx.ModelProto, job: Job) -> list[str]:
+    """Tells how many weights are read from files where they are needed, one at a time."""
+    if not job.source.files:
         return []
-    for option in _READING_WEIGHTS:
-        if job.options.is_set(option):
-            raise UnsupportedError(
-                f"option '{option}' reads all weights, and those of this model are over 2 GB; "
-                "leave it out"
-            )
     return [f"{len(job.source.files)} weights stay in their files"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 
 from qaickit.compiler import runtime, shapes
-from qaickit.compiler.graph import serialise
+from qaickit.compiler.graph import serialise, weights_as_inputs
 from qaickit.compiler.job import Job
 from qaickit.errors import InvalidArgumentError, QaicKitError
 
@@ -29,8 +29,9 @@ def define_symbols(model: onnx.ModelProto, job: Job) -> list[str]:
 def fix_outputs(model: onnx.ModelProto, job: Job) -> list[str]:
     """Gives every output a fixed shape and type. Errors: see `shapes.fix_outputs`, `runtime`."""
     declared = shapes.clear_output_shapes(model, job.outcome.symbols)
-    bare = serialise(model)
-    sources = [runtime.output_types(model, bare, job.source.directory)]
+    with weights_as_inputs(model, job.source.files):
+        bare = serialise(model)
+    sources = [runtime.output_types(model, bare)]
     if not all(
         info.name in sources[0] and sources[0][info.name].is_fixed for info in model.graph.output
     ):
@@ -50,7 +51,8 @@ def check_result(model: onnx.ModelProto, job: Job) -> list[str]:
     Error: QaicKitError itself, since no input may lead there.
     """
     try:
-        found = runtime.output_types(model, serialise(model), job.source.directory)
+        with weights_as_inputs(model, job.source.files):
+            found = runtime.output_types(model, serialise(model))
     except InvalidArgumentError as error:
         raise QaicKitError(f"the passes made a graph that is not valid: {error}") from error
     for info in model.graph.output:

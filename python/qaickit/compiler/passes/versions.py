@@ -6,6 +6,7 @@ import onnx
 import onnx.version_converter
 
 from qaickit.compiler import runtime
+from qaickit.compiler.graph import weights_as_inputs
 from qaickit.compiler.job import Job
 from qaickit.compiler.passes.quantise import LEAST_OPSET, quantises
 
@@ -19,7 +20,8 @@ def convert_versions(model: onnx.ModelProto, job: Job) -> list[str]:
     What it cannot stays as it is, for `fix outputs` to refuse with what to do.
     """
     least = LEAST_OPSET if quantises(job.options) else _OLDEST_OPSET
-    return [*_convert_ir(model), *_convert_opset(model, least)]
+    with weights_as_inputs(model, job.source.files):
+        return [*_convert_ir(model), *_convert_opset(model, least)]
 
 
 def _convert_ir(model: onnx.ModelProto) -> list[str]:

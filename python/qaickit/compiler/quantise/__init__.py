@@ -19,6 +19,7 @@ from qaickit.compiler.quantise.emit import Rules
 from qaickit.compiler.quantise.layers import Layer, describe_layers
 from qaickit.compiler.quantise.plan import Graph, Plan, make_plan
 from qaickit.compiler.quantise.schema import ActivationScale
+from qaickit.compiler.weight_files import WeightFiles
 
 __all__ = ["Layer", "Quantised", "Rules", "Settings", "plan_for", "quantise"]
 
@@ -48,18 +49,26 @@ def plan_for(model: onnx.ModelProto, keep: Keep) -> Plan:
     return make_plan(Graph.of(model), keep)
 
 
-def quantise(model: onnx.ModelProto, profile: Tensors, settings: Settings, keep: Keep) -> Quantised:
+def quantise(
+    model: onnx.ModelProto,
+    profile: Tensors,
+    settings: Settings,
+    keep: Keep,
+    files: WeightFiles | None = None,
+) -> Quantised:
     """Changes `model`, whose shapes are fixed and whose opset is 13 or later, in place.
 
+    `files`: where initializers are that are not in the model; what is made of those goes there too.
     Nodes of whose tensors the profile says nothing stay as they are.
     """
+    files = WeightFiles() if files is None else files
     graph = Graph.of(model)
     plan, unknown = _plan_within(graph, keep, profile)
     scales = {
         name: _scale(profile[name], settings.activations, settings.method) for name in plan.tensors
     }
     before = Counter(node.op_type for node in model.graph.node)
-    emitted = emit.emit(graph, plan, scales, settings.rules)
+    emitted = emit.emit(graph, plan, scales, settings.rules, files)
     layers = describe_layers(plan.steps, emitted.scales, profile, emitted.weights)
     notes = [*_counted(plan, before, unknown), *_exactness(settings, emitted.scales)]
     return Quantised(layers, (*notes, *emitted.notes))

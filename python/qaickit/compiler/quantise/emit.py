@@ -22,7 +22,9 @@ from onnx import helper, numpy_helper
 from qaickit.compiler.graph import captured_names
 from qaickit.compiler.quantise import schema
 from qaickit.compiler.quantise.plan import Graph, Plan, Role, Step
-from qaickit.compiler.quantise.schema import ActivationScale, QuantisedConstant
+from qaickit.compiler.quantise.schema import ActivationScale
+from qaickit.compiler.weight_files import WeightFiles
+from qaickit.compiler.weights import values_of
 
 _INT32_MAX = 2**31 - 1
 _UINT8_MAX = 255
@@ -40,10 +42,16 @@ class Rules:
 
 @dataclass(frozen=True)
 class Weights:
-    """What became of the constant that a node has as weights; both float64 of one shape."""
+    """What became of the constant that a node has as weights.
 
-    real: npt.NDArray[np.float32]
-    quantised: QuantisedConstant
+    `name`: of what the integers stand for; `scales`: float32, one, or one for each channel;
+    `signal`, `noise`: sums of squares of the values, and of what the integers are off by.
+    """
+
+    name: str
+    scales: npt.NDArray[np.float32]
+    signal: float
+    noise: float
 
 
 @dataclass
@@ -59,18 +67,34 @@ class Emitted:
     notes: list[str] = field(default_factory=list)
 
 
-def emit(graph: Graph, plan: Plan, scales: Mapping[str, ActivationScale], rules: Rules) -> Emitted:
-    """Changes the graph's model in place. `scales`: for each of `plan.tensors`."""
-    return _Emitter(graph, plan, scales, rules).run()
+def emit(
+    graph: Graph,
+    plan: Plan,
+    scales: Mapping[str, ActivationScale],
+    rules: Rules,
+    files: WeightFiles,
+) -> Emitted:
+    """Changes the graph's model in place. `scales`: for each of `plan.tensors`.
+
+    `files`: where constants are that are not in the model, and where their integers go.
+    """
+    return _Emitter(graph, plan, scales, rules, files).run()
 
 
 class _Emitter:
     def __init__(
-        self, graph: Graph, plan: Plan, scales: Mapping[str, ActivationScale], rules: Rules
+        self,
+        graph: Graph,
+        plan: Plan,
+        scales: Mapping[str, ActivationScale],
+        rules: Rules,
+        files: WeightFiles,
     ) -> None:
         self._graph = graph
         self._plan = plan
         self._rules = rules
+        self._files = files
+        self._weights_made: dict[tuple[str, int | None], Weights] = {}
         self._emitted = Emitted(scales=dict(scales))
         self._scales = self._emitted.scales
         self._nodes: list[onnx.NodeProto] = []
@@ -179,19 +203,25 @@ class _Emitter:
     # --- constants
 
     def _weights(self, step: Step, name: str) -> str:
+        axis = self._axis(step.node, len(self._graph.constants[name].dims))
+        if (name, axis) not in self._weights_made:
+            self._weights_made[name, axis] = self._quantised_weights(name, axis)
+        made = self._weights_made[name, axis]
+        self._emitted.weights[step.node.output[0]] = made
+        return made.name
+
+    def _quantised_weights(self, name: str, axis: int | None) -> Weights:
+        if axis is not None and self._rules.constants == schema.ASYMMETRIC:
+            self._emitted.notes.append(
+                f"{name}: symmetric by channel, since kernels have one zero for all channels"
+            )
         real = self._values(name)
-        axis = self._axis(step.node, real.ndim)
-        key = (name, f"weights.{axis}")
         quantised = schema.quantise_constant(real, self._rules.constants, axis)
-        self._emitted.weights[step.node.output[0]] = Weights(real, quantised)
-        if key not in self._made:
-            if axis is not None and self._rules.constants == schema.ASYMMETRIC:
-                self._emitted.notes.append(
-                    f"{name}: symmetric by channel, since kernels have one zero for all channels"
-                )
-            zeros = np.full(quantised.scales.shape, quantised.zero, np.int8)
-            self._made[key] = self._integers(name, quantised.values, quantised.scales, zeros, axis)
-        return self._made[key]
+        signal, noise = quantised.noise(real)
+        zeros = np.full(quantised.scales.shape, quantised.zero, np.int8)
+        stored = name in self._files
+        made = self._integers(name, quantised.values, quantised.scales, zeros, axis, stored=stored)
+        return Weights(made, quantised.scales, signal, noise)
 
     def _axis(self, node: onnx.NodeProto, rank: int) -> int | None:
         """The axis of output channels where each is to have a scale of its own."""
@@ -214,7 +244,7 @@ class _Emitter:
         if self._rules.bias == "Int8":
             rounded = schema.quantise_constant(real.astype(np.float32), schema.SYMMETRIC, None)
             real = rounded.dequantised()
-        weights = self._emitted.weights[step.node.output[0]].quantised
+        weights = self._emitted.weights[step.node.output[0]]
         scales = np.float32(self._scales[step.data[0]].scale) * weights.scales.astype(np.float32)
         integers = np.rint(real / scales.astype(np.float64))
         if np.abs(integers).max(initial=0) > _INT32_MAX:
@@ -234,13 +264,13 @@ class _Emitter:
             low, high = min(float(real.min()), 0.0), max(float(real.max()), 0.0)
             grid = schema.grid_of(self._rules.constants, float(real.min()))
             scale = schema.activation_scale(self._rules.constants, grid, low, high)
-            integers = np.clip(np.rint(real.astype(np.float64) / scale.scale) + scale.zero, 0, 255)
             self._made[key] = self._integers(
                 f"{name}.operand",
-                integers.astype(np.uint8),
+                schema.as_operand(real, scale),
                 np.array(scale.scale, np.float32),
                 np.array(scale.zero, np.uint8),
                 None,
+                stored=name in self._files,
             )
         return self._made[key]
 
@@ -251,10 +281,15 @@ class _Emitter:
         scales: npt.NDArray[np.float32],
         zeros: npt.NDArray[np.generic],
         axis: int | None,
+        *,
+        stored: bool = False,
     ) -> str:
-        """Adds a constant of integers and its DequantizeLinear; returns the name of the reals."""
+        """Adds a constant of integers and its DequantizeLinear; returns the name of the reals.
+
+        `stored`: the integers go to the files, as what they were made of was in files.
+        """
         inputs = [
-            self._constant(f"{stem}.q", values),
+            self._stored(f"{stem}.q", values) if stored else self._constant(f"{stem}.q", values),
             self._constant(f"{stem}.scale", scales),
             self._constant(f"{stem}.zero", zeros),
         ]
@@ -265,7 +300,7 @@ class _Emitter:
     # --- the graph
 
     def _values(self, name: str) -> npt.NDArray[np.float32]:
-        return numpy_helper.to_array(self._graph.constants[name])
+        return values_of(self._graph.constants[name], self._files)
 
     def _is_float_constant(self, name: str) -> bool:
         tensor = self._graph.constants.get(name)
@@ -280,6 +315,15 @@ class _Emitter:
     def _constant(self, stem: str, values: npt.NDArray[np.generic]) -> str:
         name = self._fresh(stem)
         self._initializers.append(numpy_helper.from_array(values, name))
+        return name
+
+    def _stored(self, stem: str, values: npt.NDArray[np.generic]) -> str:
+        name = self._fresh(stem)
+        self._files.write(name, [values])
+        kind = helper.np_dtype_to_tensor_dtype(values.dtype)
+        tensor = onnx.TensorProto(name=name, data_type=kind, dims=values.shape)
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        self._initializers.append(tensor)
         return name
 
     def _fresh(self, stem: str) -> str:

@@ -71,7 +71,9 @@ def _layer(
         zero=None if scale is None else scale.zero,
         clipped=clipped,
         result_sqnr=noise,
-        weights_sqnr=_weights_sqnr(weights[name]) if name in weights else None,
+        weights_sqnr=_decibels(weights[name].signal, weights[name].noise)
+        if name in weights
+        else None,
     )
 
 
@@ -83,13 +85,6 @@ def _result_numbers(seen: Histogram, scale: ActivationScale) -> tuple[float, flo
     return (
         float(counts[outside].sum() / counts.sum()),
         _decibels(float(counts @ values**2), float(counts @ (held - values) ** 2)),
-    )
-
-
-def _weights_sqnr(weights: Weights) -> float | None:
-    real = weights.real.astype(np.float64)
-    return _decibels(
-        float((real**2).sum()), float(((weights.quantised.dequantised() - real) ** 2).sum())
     )
 
 

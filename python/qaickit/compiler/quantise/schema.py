@@ -13,7 +13,9 @@ every machine loses a bit of weight.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +33,8 @@ _UINT8_MAX = 255
 _ZERO_OF_INT8 = 128
 # Scales outside would leave float32's normal numbers when two of them are multiplied.
 _LEAST_SCALE = 2.0**-60
+# Values of a constant that are quantised at a time.
+_PIECE = 1 << 20
 
 Floats = npt.NDArray[np.float32]
 
@@ -71,11 +75,20 @@ class QuantisedConstant:
 
     def dequantised(self) -> npt.NDArray[np.float64]:
         """What the integers stand for, float64 of the constant's shape."""
-        scales = self.scales.astype(np.float64)
-        if self.axis is not None:
-            scales = scales.reshape([-1 if a == self.axis else 1 for a in range(self.values.ndim)])
+        scales = _along(self.scales, self.axis, self.values.ndim)
         real: npt.NDArray[np.float64] = (self.values.astype(np.float64) - self.zero) * scales
         return real
+
+    def noise(self, values: npt.NDArray[np.float32]) -> tuple[float, float]:
+        """Sums of squares of `values`, which this was made of, and of what it is off by."""
+        signal = noise = 0.0
+        scales = _along(self.scales, self.axis, self.values.ndim)
+        for rows in _rows_of(values):
+            real = values[rows].astype(np.float64)
+            held = (self.values[rows].astype(np.float64) - self.zero) * _part(scales, rows)
+            signal += float((real**2).sum())
+            noise += float(((held - real) ** 2).sum())
+        return signal, noise
 
 
 def grid_of(schema: str, low: float) -> Grid:
@@ -126,12 +139,42 @@ def quantise_constant(
         steps = _INT8_MAX if zero == 0 else _UINT8_MAX
         scales = np.maximum(reach.astype(np.float64) / steps, _LEAST_SCALE).astype(np.float32)
         scales[reach == 0] = whole
-    shape = [-1 if a == axis else 1 for a in range(values.ndim)] if axis is not None else []
-    wide = scales.astype(np.float64).reshape(shape)
+    wide = _along(scales, axis, values.ndim)
     # -128 is used where zero is not in the middle; elsewhere it cannot occur but by rounding.
     least = -_INT8_MAX if zero == 0 and schema != ASYMMETRIC else -_INT8_MAX - 1
-    integers = np.clip(np.rint(values / wide) + zero, least, _INT8_MAX).astype(np.int8)
+    integers = np.empty(values.shape, np.int8)
+    for rows in _rows_of(values):
+        scaled = np.rint(values[rows] / _part(wide, rows)) + zero
+        integers[rows] = np.clip(scaled, least, _INT8_MAX)
     return QuantisedConstant(integers, scales, zero, axis)
+
+
+def as_operand(values: npt.NDArray[np.float32], scale: ActivationScale) -> npt.NDArray[np.uint8]:
+    """The integers of a constant that is held as an activation is."""
+    integers = np.empty(values.shape, np.uint8)
+    for rows in _rows_of(values):
+        scaled = np.rint(values[rows].astype(np.float64) / scale.scale) + scale.zero
+        integers[rows] = np.clip(scaled, 0, _UINT8_MAX)
+    return integers
+
+
+def _along(scales: Floats, axis: int | None, rank: int) -> npt.NDArray[np.float64]:
+    """Scales in float64 of a shape that goes with a constant of that rank."""
+    shape = [1] * rank if axis is None else [-1 if a == axis else 1 for a in range(rank)]
+    return scales.astype(np.float64).reshape(shape)
+
+
+def _rows_of(values: npt.NDArray[Any]) -> Iterator[Any]:
+    """Indices of the first axis in pieces, so that float64 of a piece is all that memory holds."""
+    if not values.ndim:
+        yield ...
+        return
+    step = max(1, _PIECE // max(1, math.prod(values.shape[1:])))
+    yield from (slice(start, start + step) for start in range(0, len(values), step))
+
+
+def _part(scales: npt.NDArray[np.float64], rows: Any) -> npt.NDArray[np.float64]:
+    return scales[rows] if scales.ndim and len(scales) > 1 else scales
 
 
 def _constant_scale(schema: str, low: float, high: float, *, by_axis: bool) -> tuple[float, int]:
