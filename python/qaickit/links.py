@@ -29,7 +29,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from qaickit._files import error_from_os
+from qaickit._files import error_from_os, write_file
 from qaickit.errors import DataLossError, InvalidArgumentError, NotFoundError, QaicKitError
 
 __all__ = ["install", "laid", "main", "remove", "tools"]
@@ -122,11 +122,14 @@ def install(prefix: Path, commands: Mapping[str, Path], sdk_version: str) -> tup
             things.append(Laid(path, target=target))
         for path, text in texts.items():
             _make_directories(prefix, path, made)
-            _write(prefix / path, text)
+            write_file(prefix / path, text.encode(), "the version file")
             things.append(Laid(path, sha256=hashlib.sha256(text.encode()).hexdigest()))
-        _write(prefix / RECORD, _record_text(Record(tuple(things), tuple(made))))
-    except OSError as error:
+        record_text = _record_text(Record(tuple(things), tuple(made)))
+        write_file(prefix / RECORD, record_text.encode(), "the record of what was laid")
+    except (OSError, QaicKitError) as error:
         _take_away(prefix, Record(tuple(things), tuple(made)))
+        if isinstance(error, QaicKitError):
+            raise
         raise error_from_os(error, f"cannot lay links in '{prefix}'") from error
     return tuple(things)
 
@@ -163,15 +166,6 @@ def _make_directories(prefix: Path, path: str, made: list[str]) -> None:
     for place in reversed(missing):
         place.mkdir()
         made.append(str(place.absolute()))
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _version_xml(version: str) -> str:

@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from qaickit import links
-from qaickit.errors import DataLossError, InvalidArgumentError, NotFoundError, QaicKitError
+from qaickit.errors import (
+    DataLossError,
+    InvalidArgumentError,
+    NotFoundError,
+    QaicKitError,
+    ResourceExhaustedError,
+)
 
 NAMES = ("qaic-exec", "qaic-runner", "qaic-qpc", "qaic-util")
 
@@ -131,10 +137,10 @@ def test_a_failure_half_way_leaves_nothing(
 ) -> None:
     before = tree(tmp_path)
 
-    def full(path: Path, text: str) -> None:
-        raise OSError(28, "No space left on device")
+    def full(path: Path, data: bytes, what: str) -> None:
+        raise ResourceExhaustedError(f"cannot write {what} '{path}': No space left on device")
 
-    monkeypatch.setattr(links, "_write", full)
+    monkeypatch.setattr(links, "write_file", full)
     with pytest.raises(QaicKitError, match="No space left"):
         links.install(prefix, commands, "1.2.3")
     assert tree(tmp_path) == before

@@ -26,7 +26,6 @@ from qaickit.loadgen.output_dir import (
     DEFAULT_ROOT,
     prepare_output_dir,
     refuse_audit_config,
-    write_text,
 )
 from qaickit.loadgen.plan import check_memory, make_plan
 from qaickit.loadgen.progress import Expected
@@ -306,17 +305,6 @@ def test_a_stray_audit_config_is_refused(tmp_path: Path) -> None:
     (tmp_path / "audit.config").symlink_to("nowhere")
     with pytest.raises(FailedPreconditionError, match=r"audit\.config: .*move it away"):
         refuse_audit_config(tmp_path)
-
-
-def test_write_text_leaves_a_whole_file_or_none(tmp_path: Path) -> None:
-    path = tmp_path / "result.json"
-    write_text(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_text(path, "new \ud800")
-    assert path.read_text() == "old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["result.json"]
-    with pytest.raises(NotFoundError, match="cannot write"):
-        write_text(tmp_path / "none" / "x", "text")
 
 
 # Whole runs.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qaickit._files import error_from_os
+from qaickit._files import write_file
 from qaickit.errors import DataLossError, InvalidArgumentError
 from qaickit.loadgen.results import ACCURACY_LOG
 
@@ -175,8 +175,5 @@ def _check_indices(answers: Mapping[int, int], total: int) -> None:
 def write_accuracy_file(output_dir: Path, accuracy: Accuracy) -> Path:
     """Write accuracy.txt, where MLPerf's tools look for the accuracy of a run."""
     path = output_dir / ACCURACY_FILE
-    try:
-        path.write_text(f"{accuracy}\n", encoding="utf-8")
-    except OSError as error:
-        raise error_from_os(error, f"cannot write '{path}'") from error
+    write_file(path, f"{accuracy}\n".encode(), "the accuracy")
     return path

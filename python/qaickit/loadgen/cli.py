@@ -16,6 +16,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from qaickit import _core
+from qaickit._files import write_file
 from qaickit.errors import (
     DataLossError,
     FailedPreconditionError,
@@ -39,7 +40,6 @@ from qaickit.loadgen.output_dir import (
     copy_user_conf,
     prepare_output_dir,
     refuse_audit_config,
-    write_text,
 )
 from qaickit.loadgen.plan import check_memory, make_plan, memory_bytes
 from qaickit.loadgen.progress import Expected, follow
@@ -206,7 +206,7 @@ class _Run:
         if self.args.json == _STDOUT:
             print(as_json(report), end="")
         elif self.args.json is not None:
-            write_text(Path(self.args.json), as_json(report))
+            write_file(self.args.json, as_json(report).encode(), "the JSON report")
 
 
 def _leave(code: int) -> NoReturn:

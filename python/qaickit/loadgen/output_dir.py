@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
-from qaickit._files import error_from_os
+from qaickit._files import error_from_os, read_file, write_file
 from qaickit.errors import FailedPreconditionError, InvalidArgumentError
 from qaickit.loadgen.accuracy import ACCURACY_FILE
 from qaickit.loadgen.results import LOG_FILES
@@ -19,7 +18,6 @@ __all__ = [
     "copy_user_conf",
     "prepare_output_dir",
     "refuse_audit_config",
-    "write_text",
 ]
 
 DEFAULT_ROOT = Path("loadgen-results")
@@ -103,29 +101,4 @@ def copy_user_conf(source: Path, output_dir: Path) -> None:
     target = output_dir / USER_CONF
     if target.exists() and target.samefile(source):
         return
-    try:
-        shutil.copyfile(source, target)
-    except OSError as error:
-        raise error_from_os(error, f"cannot copy '{source}' to '{output_dir}'") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all."""
-    try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise error_from_os(error, f"cannot write '{path}'") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_file(target, read_file(str(source), "the user.conf"), "the copy of the user.conf")
