@@ -11,8 +11,8 @@
 Public scripts parse these lines, so they are the vendor's. Where no public function of the library
 tells what is asked for, a real card's line is left out (temperature, power, capabilities) or has
 the next best (`Board serial` the chip's serial). Exit codes are those of the vendor's open tool: 0,
-also when there is no card; 255 for a device that does not exist, and after -h. Beyond these: 1
-when the library is missing, a device cannot be queried or reset, or a filter cannot be read.
+also when there is no card; 255 for a device that does not exist, for wrong usage, and after -h.
+Beyond these: 1 when the library is missing, or a device cannot be queried or reset.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from qaickit._files import write_file
 from qaickit.errors import NotFoundError, QaicKitError
@@ -41,7 +41,9 @@ SKU_NAMES = (
 )  # fmt: skip
 NO_SUCH_DEVICE = 255
 AFTER_HELP = 255
+WRONG_USAGE = 255
 FAILURE = 1
+_KIB_PER_MIB = 1024
 _SIM_LIBRARY = "libqaicsim.so"
 
 
@@ -100,8 +102,8 @@ def _firmware(of: str, firmware: QaicFirmwareDict) -> Iterator[tuple[str, object
 
 def _resources(device: QaicDeviceDict) -> Iterator[tuple[str, object]]:
     r = device["resources"]
-    yield "Dram Total", f"{r['dram_total_kib']} KB"
-    yield "Dram Free", f"{r['dram_free_kib']} KB"
+    yield "Dram Total", f"{r['dram_total_kib'] // _KIB_PER_MIB} MB"
+    yield "Dram Free", f"{r['dram_free_kib'] // _KIB_PER_MIB} MB"
     yield "Dram Fragmentation", f"{device['fragmentation'] / 100:.2f}%"
     yield "Vc Total", r["vc_total"]
     yield "Vc Free", r["vc_free"]
@@ -235,8 +237,8 @@ def _print_sums(devices: Sequence[QaicDeviceDict]) -> None:
     print(f"\tReady:{len(ready)}")
     print(f"\tNsp Total:{sum(r['nsp_total'] for r in resources)}")
     print(f"\tNsp Free:{sum(r['nsp_free'] for r in resources)}")
-    print(f"\tDram Total:{sum(r['dram_total_kib'] for r in resources)} KB")
-    print(f"\tDram Free:{sum(r['dram_free_kib'] for r in resources)} KB")
+    print(f"\tDram Total:{sum(r['dram_total_kib'] for r in resources) // _KIB_PER_MIB} MB")
+    print(f"\tDram Free:{sum(r['dram_free_kib'] for r in resources) // _KIB_PER_MIB} MB")
     print(f"\tNetworks Loaded:{sum(device['networks_loaded'] for device in ready)}")
     print(f"\tNetworks Active:{sum(device['networks_active'] for device in ready)}")
 
@@ -264,8 +266,14 @@ def _reset(devices: Sequence[QaicDeviceDict], address: str | None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(WRONG_USAGE, f"{self.prog}: error: {message}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="qaic-util", description="Show the Cloud AI 100 cards of this machine.",
         allow_abbrev=False, add_help=False,
     )  # fmt: skip

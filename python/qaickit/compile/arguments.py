@@ -45,11 +45,14 @@ WORDS: Mapping[str, Word] = MappingProxyType({
     "report": Word("Write what each pass did, as JSON", "FILE"),
     "device-id": Word("Device to run the model once on", "ID", ("d",)),
     "write-output-dir": Word("Directory for the outputs of that run", "DIR"),
+    "write-output-start-iter": Word("First run whose outputs are written: 0, the only one", "0"),
+    "write-output-num-samples": Word("Number of runs whose outputs are written: 1", "1"),
+    "operators-supported": Word("Show the operators that can be run, and end", "onnx"),
 })
 # fmt: on
 
-# Words of the vendor's tool without a meaning here; accepted in silence.
-_SILENT = frozenset({"write-output-start-iter", "write-output-num-samples"})
+# What the tool does once, a script may have asked for more often.
+_ONLY_VALUES: Mapping[str, str] = {"write-output-start-iter": "0", "write-output-num-samples": "1"}
 _BY_NAME = {alias: name for name, word in WORDS.items() for alias in (name, *word.aliases)}
 # Words that stand for one of the preset's.
 _PRESET_WORDS: Mapping[str, str] = {
@@ -109,6 +112,11 @@ def read_arguments(arguments: Sequence[str]) -> Arguments:
     found.flags = from_argv(rest)
     for other, text in found.flags.others:
         _take_other(found, other, text)
+    for name, only in _ONLY_VALUES.items():
+        if found.words.get(name, only) != only:
+            found.warnings.append(
+                f"option '-{name}' is ignored: the model is run once here; see qaic-runner for more"
+            )
     return found
 
 
@@ -125,8 +133,6 @@ def _value(word: str, argument: str, value: str, waiting: Iterator[str]) -> str:
 
 
 def _take_other(found: Arguments, name: str, text: str | None) -> None:
-    if name in _SILENT:
-        return
     if name:
         near = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0.8)
         hint = f"; did you mean '{near[0]}'?" if near else ""

@@ -84,6 +84,9 @@ def _run(given: Sequence[str], prog: str) -> int:
         if arguments.has("usage"):
             show.usage()
             return 0
+        if arguments.has("operators-supported"):
+            show.operators(arguments.words["operators-supported"])
+            return 0
         preset = arguments.preset()
         options = _options(arguments, preset)
     except InvalidArgumentError as error:

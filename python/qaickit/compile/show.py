@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from onnxruntime.capi.onnxruntime_pybind11_state import get_all_opkernel_def
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -16,11 +18,14 @@ from qaickit._files import write_file
 from qaickit.compile.arguments import WORDS, Arguments
 from qaickit.compile.presets import CORES, MODELS, SCENARIOS
 from qaickit.compiler.report import CompileReport
+from qaickit.errors import InvalidArgumentError
 from qaickit.options import OPTIONS, Group, Host, Options
 
 if TYPE_CHECKING:
     from qaickit.compiler.quantise import Layer
 
+_PUBLIC_DOMAINS = ("", "ai.onnx.ml", "com.microsoft")  # others are ONNX Runtime's own
+_NEWEST = 2**31 - 1  # ONNX Runtime's word for "and later"
 _ABOUT = (
     "Compiles an ONNX model to a QPC: python -m qaickit.compile -m=MODEL -aic-binary-dir=DIR "
     "[options]\nAlso as qaic-exec and qaic-compile, with the vendor's command lines."
@@ -49,6 +54,25 @@ def usage() -> None:
         print(f"\n  {option.flag}: {option.expects}; default: {table.as_text(option.default)}")
         host = "" if option.host is Host.ACTED else f" [{option.host.value}]"
         print(f"      {option.meaning}{host}")
+
+
+def operators(framework: str) -> None:
+    """The ONNX operators for which ONNX Runtime's CPU has a kernel: domain, name, versions.
+
+    A card's own operators are its compiler's to tell. Error: InvalidArgumentError.
+    """
+    if framework != "onnx":
+        raise InvalidArgumentError(
+            f"-operators-supported={framework}: expected onnx; models of other frameworks are "
+            "converted to it first"
+        )
+    versions: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for kernel in get_all_opkernel_def():
+        if kernel.provider == "CPUExecutionProvider" and kernel.domain in _PUBLIC_DOMAINS:
+            versions[kernel.domain or "ai.onnx", kernel.op_name].append(kernel.version_range)
+    for (domain, name), ranges in sorted(versions.items()):
+        first, last = min(r[0] for r in ranges), max(r[1] for r in ranges)
+        print(f"{domain} {name} {first}{'+' if last >= _NEWEST else f'-{last}'}")
 
 
 def options(chosen: Options) -> None:

@@ -120,6 +120,15 @@ def test_errors(line: str, status: int, message: str, capsys: Capture) -> None:
     assert sorted(os.listdir()) == ["a.onnx"]
 
 
+def test_operators(capsys: Capture) -> None:
+    assert run("-operators-supported=onnx") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {"ai.onnx MatMul 1+", "ai.onnx Conv 1+"} <= set(lines)
+    assert len(lines) > 150
+    assert run("-operators-supported=caffe2") == 2
+    assert "expected onnx" in capsys.readouterr().err
+
+
 def test_help_and_usage(capsys: Capture) -> None:
     assert run("-h") == 0
     assert "--preset WORDS" in capsys.readouterr().out
