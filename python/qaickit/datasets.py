@@ -14,8 +14,7 @@ from __future__ import annotations
 import difflib
 import math
 import sys
-import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from qaickit import _npz
 from qaickit.errors import (
     DataLossError,
     InvalidArgumentError,
@@ -32,7 +32,15 @@ from qaickit.errors import (
     ResourceExhaustedError,
 )
 
-__all__ = ["DATASETS", "DEFAULT_RANDOM_COUNT", "Dataset", "InputSpec", "load_dataset"]
+__all__ = [
+    "DATASETS",
+    "DEFAULT_RANDOM_COUNT",
+    "Dataset",
+    "InputSpec",
+    "Samples",
+    "load_dataset",
+    "open_samples",
+]
 
 Array = npt.NDArray[Any]
 
@@ -94,26 +102,13 @@ class Dataset:
                     "got a single value"
                 )
             if not array.flags.c_contiguous:
-                raise InvalidArgumentError(
-                    f"{where}: input '{name}': expected a C-contiguous array, got strides "
-                    f"{list(array.strides)} for shape {list(array.shape)}; "
-                    "store numpy.ascontiguousarray(...) of it"
-                )
+                got = f"strides {list(array.strides)} for shape {list(array.shape)}"
+                raise _not_contiguous(where, name, got)
             counts[f"input '{name}'"] = len(array)
         if self.labels is not None:
-            if self.labels.ndim == 0 or self.labels.dtype.kind not in "biuf":
-                raise InvalidArgumentError(
-                    f"{where}: labels: expected an array of numbers, one entry per sample, "
-                    f"got {_describe(self.labels.dtype, self.labels.shape)}"
-                )
+            _check_labels(where, self.labels.dtype, self.labels.shape)
             counts[_LABELS] = len(self.labels)
-        if len(set(counts.values())) > 1:
-            listed = ", ".join(f"{key} {count}" for key, count in counts.items())
-            raise InvalidArgumentError(
-                f"{where}: expected equally many samples in all, got {listed}"
-            )
-        if len(self) == 0:
-            raise InvalidArgumentError(f"{where}: expected at least one sample, got none")
+        _check_counts(where, counts)
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -168,6 +163,105 @@ def load_dataset(
         return _random(specs, DEFAULT_RANDOM_COUNT if count is None else count, seed)
     dataset = _digits(specs) if name == "digits" else _from_path(name, specs)
     return dataset if count is None else _first(dataset, count)
+
+
+class Samples:
+    """Samples of a dataset to be read in order, without holding all of them in memory."""
+
+    def __init__(self, count: int, parts: Callable[[int], Iterator[dict[str, Array]]]) -> None:
+        self._count = count
+        self._parts = parts
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return self._count
+
+    def parts(self, step: int) -> Iterator[dict[str, Array]]:
+        """Yield the samples from the start, `step` at a time, by input; the last may be fewer.
+
+        Raises:
+            DataLossError: a file turns out damaged.
+        """
+        return self._parts(step)
+
+
+def open_samples(
+    name: str | Path, spec_inputs: Iterable[tuple[str, npt.DTypeLike, Sequence[int]]]
+) -> Samples:
+    """Check the samples called `name`, as `load_dataset` does, without reading them all.
+
+    Of a `.npz` file only the headers are read here, and in `Samples.parts` some samples at a time,
+    whether stored or deflated. A checksum that is wrong comes out at the end of its array.
+
+    Args:
+        name: as of `load_dataset`.
+        spec_inputs: as of `load_dataset`.
+
+    Raises:
+        QaicKitError: what `load_dataset` raises.
+    """
+    specs = _checked_specs(spec_inputs)
+    path = Path(name)
+    if name not in DATASETS and path.suffix == ".npz" and path.is_file():
+        return _npz_samples(path, specs)
+    dataset = load_dataset(name, specs)
+
+    def slices(step: int) -> Iterator[dict[str, Array]]:
+        for start in range(0, len(dataset), step):
+            yield {key: array[start : start + step] for key, array in dataset.inputs.items()}
+
+    return Samples(len(dataset), slices)
+
+
+def _npz_samples(path: Path, specs: list[InputSpec]) -> Samples:
+    with _reading(path, "it as a .npz archive"):
+        names = _npz.array_names(path)
+    _check_names(path, names, specs)
+    where = f"dataset '{path}'"
+    inputs = [spec.name for spec in specs]
+    counts: dict[str, int] = {}
+    for name in dict.fromkeys([*inputs, *names]):
+        with _reading(path, f"array {name!r}"):
+            header = _npz.read_header(path, name)
+        if name in inputs:
+            spec = specs[inputs.index(name)]
+            _check_array(path, spec, header.dtype, header.shape)
+            if header.fortran_order:
+                raise _not_contiguous(where, name, "Fortran order")
+            counts[f"input '{name}'"] = header.shape[0]
+        else:
+            _check_labels(where, header.dtype, header.shape)
+            counts[_LABELS] = header.shape[0]
+    _check_counts(where, counts)
+
+    def parts(step: int) -> Iterator[dict[str, Array]]:
+        with _reading(path, "its arrays"):
+            yield from _npz.read_samples(path, inputs, step)
+
+    return Samples(next(iter(counts.values())), parts)
+
+
+def _not_contiguous(where: str, name: str, got: str) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"{where}: input '{name}': expected a C-contiguous array, got {got}; "
+        "store numpy.ascontiguousarray(...) of it"
+    )
+
+
+def _check_labels(where: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    if not shape or dtype.kind not in "biuf":
+        raise InvalidArgumentError(
+            f"{where}: labels: expected an array of numbers, one entry per sample, "
+            f"got {_describe(dtype, shape)}"
+        )
+
+
+def _check_counts(where: str, counts: Mapping[str, int]) -> None:
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{key} {count}" for key, count in counts.items())
+        raise InvalidArgumentError(f"{where}: expected equally many samples in all, got {listed}")
+    if not all(counts.values()):
+        raise InvalidArgumentError(f"{where}: expected at least one sample, got none")
 
 
 def _checked_specs(
@@ -300,7 +394,7 @@ def _from_path(name: str | Path, specs: list[InputSpec]) -> Dataset:
             f"got a file with suffix '{path.suffix}'"
         )
     for spec in specs:
-        _check_array(path, spec, arrays[spec.name])
+        _check_array(path, spec, arrays[spec.name].dtype, arrays[spec.name].shape)
     # A model may have an input called 'labels'; then it is an input.
     inputs = {spec.name: arrays.pop(spec.name) for spec in specs}
     return Dataset(
@@ -352,8 +446,8 @@ def _reading(path: Path, what: str) -> Iterator[None]:
 def _read_npz(path: Path, specs: list[InputSpec]) -> dict[str, Array]:
     # Listed with zipfile and not by np.load, which goes by content and would take a pickle or a
     # .npy file for what it is.
-    with _reading(path, "it as a .npz archive"), zipfile.ZipFile(path) as archive:
-        names = [entry.removesuffix(".npy") for entry in archive.namelist()]
+    with _reading(path, "it as a .npz archive"):
+        names = _npz.array_names(path)
     _check_names(path, names, specs)
     with _reading(path, "it as a .npz archive"):
         loaded = np.load(path, allow_pickle=False)
@@ -395,15 +489,15 @@ def _check_names(path: Path, names: Iterable[str], specs: list[InputSpec]) -> No
     )
 
 
-def _check_array(path: Path, spec: InputSpec, array: Array) -> None:
+def _check_array(path: Path, spec: InputSpec, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
     """Refuse an array that is not [samples, *dims] of the model's dtype."""
-    if array.dtype == spec.dtype and array.ndim > 0 and array.shape[1:] == spec.dims:
+    if dtype == spec.dtype and shape and shape[1:] == spec.dims:
         return
     advice = "the dims of one sample must be the model's"
-    if array.dtype != spec.dtype:
+    if dtype != spec.dtype:
         advice = f"cast with .astype('{spec.dtype}') and save again"
     raise InvalidArgumentError(
         f"dataset '{path}': input '{spec.name}': expected "
         f"{_describe(spec.dtype, ('samples', *spec.dims))}, "
-        f"got {_describe(array.dtype, array.shape)}; {advice}"
+        f"got {_describe(dtype, shape)}; {advice}"
     )

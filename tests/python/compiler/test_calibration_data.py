@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,88 @@ def test_noise(distribution: str) -> None:
     assert {int(v) for feed in first for v in feed["ids"].flat} == {0, 1}
     below_zero = any(feed["x"].min() < 0 for feed in first)
     assert below_zero == (distribution == "gaussian")
+
+
+# --- .npz files ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_is_read_a_part_at_a_time(tmp_path: Path, save: Any) -> None:
+    """32 MB of samples in steps of 32 KB: what is held is far below either."""
+    data = np.tile(np.arange(4096, dtype=np.float32), (2048, 1))
+    ids = np.arange(2048 * 4, dtype=np.int64).reshape(2048, 4)
+    save(tmp_path / "all.npz", x=data, ids=ids)
+    inputs = [ModelInput("x", F32, (2, 4096)), IDS]
+    source = open_data(str(tmp_path / "all.npz"))
+    seen = 0
+    tracemalloc.start()
+    try:
+        for _, feed, count in feeds(source, [inputs]):
+            assert np.array_equal(feed["x"], data[:2])
+            assert np.array_equal(feed["ids"], ids[seen : seen + 2])
+            seen += count
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert seen == 2048
+    assert peak < 4 << 20
+
+
+def test_npz_with_nan_names_the_sample(tmp_path: Path) -> None:
+    data = samples(6)
+    data[5, 1] = np.nan
+    np.savez(tmp_path / "all.npz", x=data)
+    with pytest.raises(InvalidArgumentError, match=r"all\.npz', sample 4: input 'x'.*1 NaN"):
+        list(feeds(open_data(str(tmp_path / "all.npz")), [[X]]))
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_damaged_npz(tmp_path: Path, save: Any) -> None:
+    """A value that changed is found by its checksum, at the latest at the end."""
+    path = tmp_path / "all.npz"
+    save(path, x=np.random.default_rng(0).random((50_000, 3), np.float32))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x55
+    path.write_bytes(content)
+    with pytest.raises(DataLossError, match=r"all\.npz': cannot read its arrays: array 'x': "):
+        list(feeds(open_data(str(path)), [[X]]))
+
+
+def npy(dtype: str, shape: tuple[int, ...], data: bytes, version: int = 1) -> bytes:
+    """A .npy file that says what it is told to."""
+    header = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    size = len(header).to_bytes(2 if version == 1 else 4, "little")
+    return b"\x93NUMPY" + bytes([version, 0]) + size + header + data
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "text"),
+    [
+        (npy("<f4", (2, 3), b"\0" * 20), DataLossError, "says float32 .2, 3., 24 bytes; it has 20"),
+        (npy("<f4", (2**40, 3), b"\0" * 24), DataLossError, "array 'x': its header says float32"),
+        (npy("<f4", (-2, 3), b""), DataLossError, "array 'x'"),
+        (npy("|O", (2, 3), b"\0" * 48), DataLossError, "it holds Python objects"),
+        (npy("<f4", (2, 3), b"\0" * 24, 3), DataLossError, "expected 1.0 or 2.0"),
+        (b"nothing of the kind", DataLossError, "array 'x'"),
+        (npy("<f8", (2, 3), b"\0" * 48), InvalidArgumentError, "got float64 .2, 3.; cast"),
+        (npy("<f4", (0, 3), b""), InvalidArgumentError, "at least one sample"),
+    ],
+)
+def test_bad_npz(tmp_path: Path, content: bytes, error: type[Exception], text: str) -> None:
+    path = tmp_path / "all.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", content)
+    with pytest.raises(error, match=text):
+        list(feeds(open_data(str(path)), [[X]]))
+
+
+def test_npz_in_fortran_order_or_with_other_counts(tmp_path: Path) -> None:
+    np.savez(tmp_path / "f.npz", x=np.asfortranarray(samples(2)))
+    with pytest.raises(InvalidArgumentError, match="C-contiguous array, got Fortran order"):
+        list(feeds(open_data(str(tmp_path / "f.npz")), [[X]]))
+    np.savez(tmp_path / "l.npz", x=samples(2), labels=np.arange(3))
+    with pytest.raises(InvalidArgumentError, match="input 'x' 2, labels 3"):
+        list(feeds(open_data(str(tmp_path / "l.npz")), [[X]]))
 
 
 # --- raw files -----------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qaickit._files import error_from_os, hash_file, read_file
-from qaickit.datasets import Dataset, load_dataset
+from qaickit.datasets import Dataset, load_dataset, open_samples
 from qaickit.errors import DataLossError, InvalidArgumentError
 
 Array = npt.NDArray[Any]
@@ -120,19 +120,18 @@ class NamedDataset:
     def entries(self, sets: ShapeSets) -> Iterator[Entry]:
         for inputs in sets if self.random else [self._fitting(sets)]:
             batch = batch_of(inputs)
-            dataset = load_dataset(self.name, _specs(inputs))
             step = batch or 1
-            for start in range(0, len(dataset), step):
-                part = {name: array[start : start + step] for name, array in dataset.inputs.items()}
+            samples = open_samples(self.name, _specs(inputs))
+            for number, part in enumerate(samples.parts(step)):
                 if batch is None:
                     part = {name: array[0] for name, array in part.items()}
-                yield Entry(f"{self.text}, sample {start}", part)
+                yield Entry(f"{self.text}, sample {number * step}", part)
 
     def _fitting(self, sets: ShapeSets) -> Sequence[ModelInput]:
         """The first set that the dataset fits. Error: what it says to the last, where none is."""
         for inputs in sets[:-1]:
             with contextlib.suppress(InvalidArgumentError):
-                load_dataset(self.name, _specs(inputs))
+                open_samples(self.name, _specs(inputs))
                 return inputs
         return sets[-1]
 
