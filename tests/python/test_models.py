@@ -15,6 +15,8 @@ from qaickit.datasets import load_dataset
 from qaickit.errors import InvalidArgumentError, NotFoundError
 from qaickit.models import MODELS, ModelSpec, cache_dir, find_model
 from qaickit.models.__main__ import main
+from qaickit.models._shaped import Builder
+from qaickit.models.bert import make_bert
 from qaickit.models.resnet import build_resnet50, make_resnet50
 
 DIGITS_DIR = MODELS["digits"].path.parent
@@ -55,10 +57,10 @@ def session(model: onnx.ModelProto) -> ort.InferenceSession:
 
 
 def test_registry_names_and_fields() -> None:
-    assert list(MODELS) == ["digits", "digits-encoder", "resnet50-shaped"]
+    assert list(MODELS) == ["digits", "digits-encoder", "resnet50-shaped", "bert-large-shaped"]
     for name, spec in MODELS.items():
         assert spec.name == name
-        assert spec.workload == "classification"
+        assert spec.workload == ("raw" if "bert" in name else "classification")
         assert spec.description
     assert (MODELS["digits"].dataset, MODELS["digits"].random_weights) == ("digits", False)
     resnet = MODELS["resnet50-shaped"]
@@ -80,7 +82,8 @@ def test_find_model_returns_the_entry() -> None:
     [
         ("digit", "; did you mean 'digits'?"),
         ("resnet50", "; did you mean 'resnet50-shaped'?"),
-        ("bert", ""),
+        ("bert-large", "; did you mean 'bert-large-shaped'?"),
+        ("vit", ""),
         ("", ""),
     ],
 )
@@ -89,7 +92,8 @@ def test_find_model_unknown_name(name: str, hint: str) -> None:
         find_model(name)
     assert isinstance(caught.value, ValueError)
     assert str(caught.value) == (
-        f"model '{name}': not known; expected one of digits, digits-encoder, resnet50-shaped{hint}"
+        f"model '{name}': not known; expected one of digits, digits-encoder, "
+        f"resnet50-shaped, bert-large-shaped{hint}"
     )
 
 
@@ -339,6 +343,78 @@ def test_resnet50_bad_arguments(tmp_path: Path, name: str, value: int, least: in
         build_resnet50(tmp_path / "r.onnx", **{name: value})
     assert str(caught.value) == f"{name}: expected an integer of {least} or more, got {value}"
     assert list(tmp_path.iterdir()) == []
+
+
+# --- bert-large-shaped
+
+TINY_BERT = {"layers": 2, "hidden": 32, "heads": 4, "inner": 64, "sequence": 12, "vocabulary": 50}
+
+
+def test_bert_full_size_has_its_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted without making the 1.3 GB of noise."""
+    counts: dict[str, int] = {}
+
+    def count(_: object, name: str, shape: tuple[int, ...], _std: float) -> str:
+        counts[name] = math.prod(shape)
+        return name
+
+    keep = Builder.constant
+
+    def count_scales(builder: Builder, name: str, values: object) -> str:
+        if name.endswith(".scale"):
+            counts[name] = np.size(values)
+        return keep(builder, name, values)
+
+    monkeypatch.setattr(Builder, "random", count)
+    monkeypatch.setattr(Builder, "constant", count_scales)
+    model = make_bert()
+    assert sum(counts.values()) == 334_094_338
+    assert sum(node.op_type == "Softmax" for node in model.graph.node) == 24
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_bert_tiny_is_what_its_formulas_say(batch: int) -> None:
+    model = make_bert(**TINY_BERT)
+    onnx.checker.check_model(model, full_check=True)
+    random = np.random.default_rng(1)
+    feeds = {
+        "input_ids": random.integers(0, 50, (batch, 12)),
+        "attention_mask": np.ones((batch, 12), np.int64),
+        "token_type_ids": random.integers(0, 2, (batch, 12)),
+    }
+    start, end = session(model).run(["start_logits", "end_logits"], feeds)
+    assert (start.dtype, start.shape, end.shape) == (np.float32, (batch, 12), (batch, 12))
+    assert np.isfinite(start).all()
+    assert not np.array_equal(start, end)
+    # A token that is masked out changes no answer of the others.
+    feeds["attention_mask"][:, -1] = 0
+    before = session(model).run(["start_logits"], feeds)[0]
+    feeds["input_ids"][:, -1] = (feeds["input_ids"][:, -1] + 1) % 50
+    after = session(model).run(["start_logits"], feeds)[0]
+    np.testing.assert_allclose(before[:, :-1], after[:, :-1], rtol=1e-5)
+    assert not np.allclose(before[:, -1], after[:, -1])
+
+
+def test_bert_seed_decides_and_the_model_says_that_it_is_random() -> None:
+    models = [make_bert(seed=seed, batch=2, **TINY_BERT) for seed in (0, 0, 1)]
+    assert models[0] == models[1] != models[2]
+    assert properties(models[0])["qaickit.random_weights"] == "true"
+    assert shapes(list(models[0].graph.output))["end_logits"] == (onnx.TensorProto.FLOAT, [2, 12])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layers": 0}, "layers: expected an integer of 1 or more, got 0"),
+        ({"hidden": 30}, "hidden: expected a multiple of 4 heads, got 30"),
+        ({"positions": 11}, "positions: expected an integer of 12 or more, got 11"),
+        ({"batch": 0}, "batch: expected an integer of 1 or more, got 0"),
+    ],
+)
+def test_bert_bad_arguments(arguments: dict[str, int], message: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        make_bert(**{**TINY_BERT, **arguments})
+    assert str(caught.value) == message
 
 
 # --- command line

@@ -3,9 +3,9 @@
     from qaickit.models import find_model
     onnx_path = find_model("digits").ensure()
 
-`digits` and `digits-encoder` are small trained nets and lie in the package. `resnet50-shaped` has
-random weights, so it measures speed and nothing else; being 102 MB it is built into a cache
-directory on first use.
+`digits` and `digits-encoder` are small trained nets and lie in the package. `resnet50-shaped` and
+`bert-large-shaped` have random weights, so they measure speed and nothing else; being of 102 MB and
+1.3 GB they are built into a cache directory on first use.
 Importing this module loads neither onnx nor numpy.
 """
 
@@ -95,6 +95,16 @@ def _build_resnet50(path: Path) -> object:
     return build_resnet50(path)
 
 
+# The same for qaickit.models.bert.
+_BERT_VERSION = 1
+
+
+def _build_bert(path: Path) -> object:
+    from qaickit.models.bert import build_bert
+
+    return build_bert(path)
+
+
 _SPECS = (
     ModelSpec(
         name="digits",
@@ -120,6 +130,15 @@ _SPECS = (
         description="ResNet-50 v1.5 in shape, random weights: measures speed only",
         random_weights=True,
         builder=_build_resnet50,
+    ),
+    ModelSpec(
+        name="bert-large-shaped",
+        path=cache_dir() / "models" / f"bert-large-shaped-v{_BERT_VERSION}.onnx",
+        workload="raw",
+        dataset="random",
+        description="BERT-large for 384 tokens in shape, random weights: measures speed only",
+        random_weights=True,
+        builder=_build_bert,
     ),
 )
 

@@ -12,40 +12,20 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-from qaickit.errors import InvalidArgumentError
-
-RANDOM_WEIGHTS_PROPERTY = "qaickit.random_weights"
+from qaickit.models._shaped import Builder, check_limits, write_model
 
 _BLOCKS_PER_STAGE = (3, 4, 6, 3)
 _EXPANSION = 4
 _BIAS_STD = 0.01
 
 
-class _Builder:
-    """Collects nodes and initialisers; each method returns the name of the tensor it adds."""
-
-    def __init__(self, seed: int) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[onnx.TensorProto] = []
-        self._rng = np.random.default_rng(seed)
-
-    def _initializer(self, name: str, shape: tuple[int, ...], std: float) -> str:
-        values = self._rng.standard_normal(shape, dtype=np.float32)
-        values *= np.float32(std)
-        self.weights.append(numpy_helper.from_array(values, name))
-        return name
-
-    def node(self, op: str, inputs: list[str], output: str, **attrs: Any) -> str:
-        self.nodes.append(helper.make_node(op, inputs, [output], output, **attrs))
-        return output
+class _ResNet(Builder):
+    """Adds the parts of a residual net."""
 
     def conv(
         self,
@@ -60,9 +40,9 @@ class _Builder:
         """Add a convolution of `channels` (in, out) with bias; weights have std gain/sqrt(fan)."""
         fan_in = channels[0] * kernel * kernel
         shape = (channels[1], channels[0], kernel, kernel)
-        weight = self._initializer(f"{name}.weight", shape, gain / math.sqrt(fan_in))
+        weight = self.random(f"{name}.weight", shape, gain / math.sqrt(fan_in))
         # Not zero: a compiler may drop an addition of nothing, which a folded batch norm is not.
-        bias = self._initializer(f"{name}.bias", (channels[1],), _BIAS_STD)
+        bias = self.random(f"{name}.bias", (channels[1],), _BIAS_STD)
         return self.node(
             "Conv",
             [source, weight, bias],
@@ -92,8 +72,8 @@ class _Builder:
 
     def linear(self, source: str, name: str, features: tuple[int, int], output: str) -> str:
         shape = (features[1], features[0])
-        weight = self._initializer(f"{name}.weight", shape, 1.0 / math.sqrt(features[0]))
-        bias = self._initializer(f"{name}.bias", (features[1],), _BIAS_STD)
+        weight = self.random(f"{name}.weight", shape, 1.0 / math.sqrt(features[0]))
+        bias = self.random(f"{name}.bias", (features[1],), _BIAS_STD)
         return self.node("Gemm", [source, weight, bias], output, transB=1)
 
 
@@ -123,15 +103,9 @@ def make_resnet50(
         InvalidArgumentError: an argument is out of range. A ValueError.
     """
     limits = {"seed": (seed, 0), "width": (width, 1), "image": (image, 1), "classes": (classes, 1)}
-    if batch is not None:
-        limits["batch"] = (batch, 1)
-    for name, (value, least) in limits.items():
-        if value < least:
-            raise InvalidArgumentError(
-                f"{name}: expected an integer of {least} or more, got {value}"
-            )
+    check_limits(limits if batch is None else {**limits, "batch": (batch, 1)})
 
-    b = _Builder(seed)
+    b = _ResNet(seed)
     x = b.relu(b.conv("image", "stem.conv", (3, width), 7, stride=2))
     x = b.node("MaxPool", [x], "stem.pool", kernel_shape=[3, 3], pads=[1] * 4, strides=[2, 2])
     channels = width
@@ -146,23 +120,12 @@ def make_resnet50(
     b.linear(x, "head.linear", (channels, classes), "logits")
 
     first: str | int = "batch" if batch is None else batch
-    graph = helper.make_graph(
-        b.nodes,
+    return b.finish(
         "resnet50-shaped",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [first, 3, image, image])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [first, classes])],
-        b.weights,
+        "ResNet-50 v1.5 shape with random weights: measures speed only.",
     )
-    # IR 8 is the one that came with opset 17; the newest would shut out older runtimes.
-    model = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", 17)],
-        ir_version=8,
-        producer_name="qaickit",
-        doc_string="ResNet-50 v1.5 shape with random weights: measures speed only.",
-    )
-    helper.set_model_props(model, {RANDOM_WEIGHTS_PROPERTY: "true", "qaickit.seed": str(seed)})
-    return model
 
 
 def build_resnet50(
@@ -184,13 +147,4 @@ def build_resnet50(
         OSError: the file cannot be written.
     """
     model = make_resnet50(seed=seed, batch=batch, width=width, image=image, classes=classes)
-    target = Path(path)
-    # Beside the target, since a rename must stay on one file system. Not from tempfile, whose
-    # files only their owner may read.
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
+    return write_model(model, path)
