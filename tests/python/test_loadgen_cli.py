@@ -32,6 +32,7 @@ from qaickit.loadgen.progress import Expected
 from qaickit.loadgen.results import ACCURACY_LOG, DETAIL_LOG, LOG_FILES, SUMMARY_LOG, read_detail
 from qaickit.loadgen.scenarios import Mode, Scenario
 from qaickit.loadgen.settings import Flags, Rate, Settings, check_flags, needs_rate, resolve
+from qaickit.loadgen.target import _BestWindow
 from qaickit.loadgen.user_conf import Conf
 
 OFFLINE, SERVER = Scenario.OFFLINE, Scenario.SERVER
@@ -75,6 +76,28 @@ def test_quick_defaults_follow_the_measured_rate() -> None:
     assert (single.target_latency_ns, single.min_query_count) == (700_000, 64)
     multi = chosen(Flags(scenario=MULTI), rate)
     assert (multi.target_latency_ns, multi.min_query_count) == (5_600_000, 662)
+
+
+def test_a_rate_at_its_best_holds_where_too_slow_an_estimate_would_spoil_the_test() -> None:
+    disturbed = Rate(1000, best_inferences_per_second=4000)
+    assert chosen(Flags(), disturbed).target_qps == 6400
+    assert chosen(Flags(scenario=SINGLE), disturbed).target_latency_ns == 175_000
+    assert chosen(Flags(scenario=MULTI), disturbed).target_latency_ns == 1_400_000
+    assert chosen(Flags(scenario=SERVER), disturbed).target_qps == 500
+
+
+def test_the_best_while_of_a_measurement() -> None:
+    clock = iter([0.0, 0.03, 0.06, 0.10, 0.12, 0.30])
+    best = _BestWindow(lambda: next(clock))
+    for inferences in (10, 30, 190, 240, 260):
+        assert best.tick(inferences)
+    # 30 in 0.06 s, then 210 in the next 0.06 s.
+    assert best.rate == pytest.approx(3500)
+    few = iter([0.0, 0.5, 1.0])
+    best = _BestWindow(lambda: next(few))
+    assert best.tick(5)
+    assert best.tick(10)
+    assert best.rate == 0
 
 
 def test_quick_defaults_bound_what_loadgen_must_hold() -> None:
