@@ -289,7 +289,7 @@ def test_help_says_which_setting_holds(capsys: pytest.CaptureFixture[str]) -> No
 # The output directory.
 
 
-def test_the_default_directory_never_replaces_a_result(
+def test_the_default_directory_replaces_a_result_only_where_told_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -298,6 +298,8 @@ def test_the_default_directory_never_replaces_a_result(
     (first / SUMMARY_LOG).touch()
     second = prepare_output_dir(None, "digits-offline-performance")
     assert second.name == "digits-offline-performance-2"
+    assert prepare_output_dir(None, "digits-offline-performance", overwrite=True) == first
+    assert not (first / SUMMARY_LOG).exists()
 
 
 def test_a_directory_with_a_result_wants_overwrite(tmp_path: Path) -> None:

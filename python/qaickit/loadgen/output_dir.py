@@ -45,18 +45,20 @@ def prepare_output_dir(chosen: Path | None, label: str, *, overwrite: bool = Fal
 
     Args:
         chosen: the caller's; None picks `loadgen-results/<label>`, with a number behind it where
-            that holds a result.
+            that holds a result and is not to be overwritten.
         label: words for the default name.
-        overwrite: replace an earlier result in `chosen`.
+        overwrite: replace an earlier result.
 
     Raises:
         InvalidArgumentError: `chosen` holds a result, or is a file.
         PermissionDeniedError: it cannot be made or written to.
     """
-    path = chosen if chosen is not None else _unused_default(label)
+    path = chosen
+    if path is None:
+        path = DEFAULT_ROOT / label if overwrite else _unused_default(label)
     if path.exists() and not path.is_dir():
         raise InvalidArgumentError(f"--output-dir '{path}': expected a directory, got a file")
-    if chosen is not None and _has_results(path):
+    if _has_results(path):
         if not overwrite:
             raise InvalidArgumentError(
                 f"--output-dir '{path}': holds the result of an earlier test; "

@@ -132,8 +132,12 @@ def _performance_rows(performance: Performance) -> Iterable[tuple[str, str]]:
 
 def _run_rows(report: Report) -> Iterable[tuple[str, str]]:
     stats = report.stats
-    yield "batches", _histogram(stats["batch_sizes"])
-    yield "on the caller's thread", f"{stats['caller_batches']:,} of {stats['batches']:,} batches"
+    if not report.interrupted:  # else most of them are those that were answered without a run
+        yield "batches", _histogram(stats["batch_sizes"])
+        yield (
+            "on the caller's thread",
+            f"{stats['caller_batches']:,} of {stats['batches']:,} batches",
+        )
     if stats["samples_failed"] and not report.interrupted:
         yield "failed", _plural(stats["samples_failed"], "sample")
     if stats["lost_activations"]:
