@@ -261,7 +261,7 @@ def _add_output(add: _Add) -> None:
         help="for LoadGen's logs; made if need be (default loadgen-results/MODEL-SCENARIO-MODE, "
         "numbered where that holds a result)",
     )
-    add("--overwrite", action="store_true", help="replace an earlier result, there or in the default")
+    add("--overwrite", action="store_true", help="replace an earlier result there")
     add("--json", metavar="FILE", help="write the result as JSON; '-' is the standard output")
     add("--quiet", action="store_true", help="no progress, and one line in place of the table")
 
