@@ -9,11 +9,12 @@ Exit code 0 where at least the CPU can be used, else 1.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -35,8 +36,11 @@ _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "NumPy": ("numpy",),
     "ONNX": ("onnx",),
     "ONNX Runtime": ("onnxruntime", "onnxruntime-gpu"),
+    "TensorRT": ("tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
     "LoadGen (Python module)": ("mlcommons-loadgen",),
 }
+# What the wheels of the libraries that ONNX Runtime's CUDA provider needs are called.
+_CUDA_PREFIX = "nvidia-"
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,14 @@ class Examination:
 
     Attributes:
         simulator: how to have simulated cards; empty where the core does not load.
+        advice: what is wrong with what is installed, and what to do.
     """
 
     versions: Mapping[str, str]
     backends: tuple[Backend, ...]
     core_error: str = ""
     simulator: str = ""
+    advice: tuple[str, ...] = ()
 
     @property
     def is_usable(self) -> bool:
@@ -87,9 +93,11 @@ def examine() -> Examination:
         from qaickit import _core
     except ImportError as problem:
         error = f"the compiled module qaickit._core cannot be loaded: {problem}"
-        return Examination(versions, (), error)
+        return Examination(versions, (), error, advice=_advice())
     versions["LoadGen (native)"] = _core.loadgen_version()
-    return Examination(versions, _backends(_core.backends()), simulator=_simulator())
+    return Examination(
+        versions, _backends(_core.backends()), simulator=_simulator(), advice=_advice()
+    )
 
 
 def _simulator() -> str:
@@ -114,19 +122,41 @@ def _backends(listed: Iterable[BackendDict]) -> tuple[Backend, ...]:
 
 def _versions() -> dict[str, str]:
     python = f"{platform.python_version()} ({platform.system()} {platform.machine()})"
-    return {"Python": python} | {name: _installed(names) for name, names in _PACKAGES.items()}
+    found = {name: _listed(_installed(names)) for name, names in _PACKAGES.items()}
+    return {"Python": python} | found | {"CUDA packages": _listed(_cuda_packages())}
 
 
-def _installed(packages: Iterable[str]) -> str:
-    found = []
+def _installed(packages: Iterable[str]) -> dict[str, str]:
+    """Package -> version, of those that are installed."""
+    found = {}
     for package in packages:
-        try:
-            found.append((package, version(package)))
-        except PackageNotFoundError:
-            continue
-    if len(found) > 1:
-        return ", ".join(f"{number} ({package})" for package, number in found)
-    return found[0][1] if found else NOT_INSTALLED
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _cuda_packages() -> dict[str, str]:
+    names = [(found.metadata["Name"] or "", found.version) for found in distributions()]
+    return {name: number for name, number in sorted(names) if name.startswith(_CUDA_PREFIX)}
+
+
+def _listed(found: Mapping[str, str]) -> str:
+    if len(found) > 1 or any(name.startswith(_CUDA_PREFIX) for name in found):
+        return ", ".join(f"{number} ({package})" for package, number in found.items())
+    return next(iter(found.values()), NOT_INSTALLED)
+
+
+def _advice() -> tuple[str, ...]:
+    both = _installed(_PACKAGES["ONNX Runtime"])
+    if len(both) < 2:
+        return ()
+    listed = " and ".join(f"{name} {number}" for name, number in both.items())
+    return (
+        f"{listed} are both installed. They unpack into one directory, so the files of one have "
+        "overwritten the other's, and there may be no CUDA. First: pip uninstall -y onnxruntime "
+        "onnxruntime-gpu; then, for a GPU: pip install onnxruntime-gpu[cuda,cudnn]; without: pip "
+        "install onnxruntime",
+    )
 
 
 def _backend_rows(backend: Backend) -> Iterable[tuple[str, str]]:
@@ -145,6 +175,8 @@ def _rows(found: Examination) -> Iterable[tuple[str, str]]:
         yield "qaickit._core", found.core_error
     for backend in found.backends:
         yield from _backend_rows(backend)
+    for text in found.advice:
+        yield "to be mended", text
     if found.simulator:
         yield "simulated cards", f"not used unless named: {found.simulator}"
 
@@ -155,6 +187,7 @@ def _as_json(found: Examination) -> str:
         "versions": dict(found.versions),
         "core_error": found.core_error,
         "simulator": found.simulator,
+        "advice": list(found.advice),
         "backends": [
             asdict(backend) | {"usable": backend.is_usable, "details": dict(backend.details)}
             for backend in found.backends

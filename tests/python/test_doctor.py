@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -79,6 +80,57 @@ def test_the_exit_code_is_that_of_the_cpu(
     assert found.core_error in printed
     assert doctor.main(["--json"]) == code
     assert json.loads(capsys.readouterr().out)["usable"] is (code == 0)
+
+
+class Installed:
+    """A distribution, as importlib.metadata gives it."""
+
+    def __init__(self, name: str, number: str) -> None:
+        self.metadata, self.version = {"Name": name}, number
+
+
+def install(monkeypatch: pytest.MonkeyPatch, packages: dict[str, str]) -> None:
+    def version(name: str) -> str:
+        if name not in packages:
+            raise PackageNotFoundError(name)
+        return packages[name]
+
+    listed = [Installed(name, number) for name, number in packages.items()]
+    monkeypatch.setattr(doctor, "version", version)
+    monkeypatch.setattr(doctor, "distributions", lambda: iter(listed))
+
+
+def test_two_onnx_runtimes_are_one_too_many(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(monkeypatch, {"onnxruntime": "1.31.1", "onnxruntime-gpu": "1.30.0"})
+    (advice,) = doctor.examine().advice
+    assert advice.startswith("onnxruntime 1.31.1 and onnxruntime-gpu 1.30.0 are both installed.")
+    assert "pip install onnxruntime-gpu[cuda,cudnn]" in advice
+    doctor.main([])
+    assert "to be mended" in capsys.readouterr().out
+    doctor.main(["--json"])
+    assert json.loads(capsys.readouterr().out)["advice"] == [advice]
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "onnxruntime-gpu"])
+def test_one_onnx_runtime_is_right(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, {name: "1.31.1", "numpy": "2.0"})
+    found = doctor.examine()
+    assert found.advice == ()
+    assert found.versions["ONNX Runtime"] == "1.31.1"
+    assert found.versions["CUDA packages"] == doctor.NOT_INSTALLED
+
+
+def test_packages_of_cuda_are_listed_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(
+        monkeypatch,
+        {"onnxruntime-gpu": "1.31", "nvidia-cudnn-cu12": "9.8", "nvidia-cublas-cu12": "12.9"},
+    )
+    versions = doctor.examine().versions
+    assert versions["CUDA packages"] == "12.9 (nvidia-cublas-cu12), 9.8 (nvidia-cudnn-cu12)"
+    install(monkeypatch, {"nvidia-cudnn-cu12": "9.8"})
+    assert doctor.examine().versions["CUDA packages"] == "9.8 (nvidia-cudnn-cu12)"
 
 
 def test_a_core_that_does_not_load_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
