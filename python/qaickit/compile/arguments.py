@@ -23,7 +23,7 @@ class Word:
 
 # fmt: off
 WORDS: Mapping[str, Word] = MappingProxyType({
-    "model": Word("ONNX model, or TensorFlow frozen graph (.pb)", "PATH", ("m",)),
+    "model": Word("ONNX model, TensorFlow frozen graph (.pb) or SavedModel", "PATH", ("m",)),
     "help": Word("Show this, and end", aliases=("h",)),
     "usage": Word("Show all options with their defaults, and end", aliases=("u",)),
     "v": Word("Show what each pass did", aliases=("vv", "vvv", "verbose")),

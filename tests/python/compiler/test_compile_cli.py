@@ -107,7 +107,7 @@ def test_output_directory(linear_onnx: Path, capsys: Capture) -> None:
         ("--preset retinanet -load-profile=p.yaml", 2, "give -node-precision-info=FILE"),
         ("--scenario offline -m=a.onnx", 2, "give --preset too"),
         ("-m=a.onnx -dynamic-shape-input=x -aic-binary-dir=x", 1, "dynamic_shape_input"),
-        ("-m=graph.pb -output-node-name=ArgMax", 1, "pip install tf2onnx"),
+        ("-m=graph.pb -output-node-name=ArgMax", 1, "pip install 'qaickit[tensorflow]'"),
         ("--register nowhere", 1, "--register nowhere: it has no programqpc.bin"),
     ],
 )
@@ -263,7 +263,7 @@ def test_first_samples() -> None:
 TF2ONNX = """
 import shutil, sys
 options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-assert options["--inputs"] == "input_tensor:0", options
+assert options["--inputs"] == "input_tensor:0[1,224,224,3]", options
 assert options["--outputs"] == "ArgMax:0", options
 if "broken" in options["--graphdef"]:
     sys.exit("no such node")
