@@ -1,5 +1,6 @@
 """Types of the compiled module behind `qaicrt`. Import `qaicrt`."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from typing import Any, overload
@@ -94,6 +95,18 @@ class QAicOpStatsFormatEnum(IntEnum):
 
     QAIC_OPSTATS_FORMAT_ASCII = 0
     QAIC_OPSTATS_FORMAT_JSON = 1
+
+class QAicProfilingTypeEnum(IntEnum):
+    """Report of a `ProfilingHandle`. The vendor's names; its numbers are not public.
+
+    LATENCY: a table of comma-separated values. TRACE: JSON for chrome://tracing or Perfetto.
+    RAW_DEVICE_STATS and DEV_KPI come from a card's firmware, in layouts that are not public.
+    """
+
+    QAIC_PROFILING_INFERENCE_LATENCY_TYPE = 1
+    QAIC_PROFILING_INFERENCE_TRACE_TYPE = 2
+    QAIC_PROFILING_INFERENCE_RAW_DEVICE_STATS_TYPE = 3
+    QAIC_PROFILING_INFERENCE_DEV_KPI_TYPE = 4
 
 class BufferMapping:
     """One buffer of a program, as `Qpc.getBufferMappings` gives them."""
@@ -278,7 +291,7 @@ class ExecObj:
 
     An input that is skipped comes from what the program keeps: the output `X_RetainedState` of the
     run before feeds `X`. One that is only partial computes on zeros. Error: RuntimeError where the
-    program cannot be loaded or activated.
+    program is of another context, or cannot be loaded or activated.
     """
 
     def __init__(self, context: Context, program: Program) -> None: ...
@@ -287,7 +300,8 @@ class ExecObj:
         """A buffer for each binding, in its dtype and C order; dims pick one of the allowed shapes.
 
         Size 0 (and dims [0]) skips one. Dims that are no allowed shape fail the run, with "No
-        matching dimension found" on stderr. QS_INVAL: wrong number of buffers, or a run goes on.
+        matching dimension found" on stderr. QS_INVAL: wrong number of buffers or dims, elements of
+        another size than the binding's, or a run goes on.
         """
 
     @overload
@@ -330,13 +344,21 @@ class ExecObj:
         """
 
 class Queue:
-    """Threads that run exec objects, in the order of their enqueueing."""
+    """Threads that run exec objects on the device `qid`, in the order of their enqueueing.
+
+    Errors: RuntimeError for a device that is not there or is none of the context's, and for
+    properties that are none.
+    """
 
     def __init__(
         self, context: Context, qid: int, properties: QAicQueueProperties | None = ...
     ) -> None: ...
     def enqueue(self, execObj: ExecObj) -> QStatus:
-        """Starts a run and returns. QS_INVAL: one of this exec object is in progress."""
+        """Starts a run and returns.
+
+        QS_INVAL: a run of this exec object is in progress, or its program is of another context or
+        device than the queue.
+        """
 
     @staticmethod
     def initProperties(properties: QAicQueueProperties) -> None:
@@ -344,6 +366,8 @@ class Queue:
 
 class InferenceVector:
     """Buffers of one inference, for each binding as long as its mapping's size; zeros at first.
+
+    After a run, its outputs have the results of the last one that was submitted with them.
 
     Error: RuntimeError for a QPC with a damaged network descriptor.
     """
@@ -364,11 +388,11 @@ class InferenceSetProperties:
     programProperties: QAicProgramProperties
     """Of its program."""
     queueProperties: QAicQueueProperties
-    """Of its queues."""
+    """Threads for each activation; a card's driver gets the number, and the rest is its own."""
     name: str
-    """Name of the set."""
+    """Name of the set, in live reports and in the names of profile files."""
     id: int
-    """Number of the set."""
+    """The caller's own number of the set; it has no effect."""
 
     def __init__(self) -> None: ...
 
@@ -381,7 +405,10 @@ class InferenceHandle:
     """
 
     def setBuffers(self, buffers: list[QBuffer]) -> QStatus:
-        """Buffers of all bindings, or of the inputs. Error: ValueError for another number."""
+        """Buffers of all bindings, or of the inputs; outputs are made in those that are not empty.
+
+        Always QS_SUCCESS. Error: ValueError for another number.
+        """
 
     def getBuffers(self) -> list[QBuffer]:
         """Buffers of all bindings, after a run with its outputs; the next run uses them again."""
@@ -392,7 +419,10 @@ class InferenceHandle:
 class InferenceSet:
     """`setSize` exec objects for each of `numActivations` activations, handed out and taken back.
 
-    Error: RuntimeError where the program cannot be loaded and activated.
+    `devID` None: any of the context's. `enableProfiling`: `waitForCompletion` and the end of the
+    set write a table of all latencies, as `ProfilingHandle` does, into the working directory; how
+    the vendor's hands out its profile is not public. Error: RuntimeError where the program cannot
+    be loaded and activated, and for properties that are none.
     """
 
     def __init__(
@@ -441,7 +471,19 @@ class InferenceSet:
         """Gives a handle back, to be available again. QS_INVAL: it was, or is another set's."""
 
     def waitForCompletion(self) -> QStatus:
-        """Waits until no run is in progress. Always QS_SUCCESS; each run has its own status."""
+        """Waits until no run is in progress.
+
+        QS_SUCCESS also where runs failed: each has its own status. Others: the profile's file
+        cannot be written.
+        """
+
+class vector_char:
+    """Characters: `str()` and `bytes()` of it, len(), and indices, which give one each."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, i: int) -> str: ...
+    def __bytes__(self) -> bytes: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 class ExecObjInfo:
     """Which exec object ended a run, and how."""
@@ -456,7 +498,7 @@ class ExecObjInfo:
 
     @property
     def programId(self) -> int:
-        """Number of the program."""
+        """Number of the program in this process."""
 
     @property
     def programName(self) -> str:
@@ -470,9 +512,11 @@ class InferenceBenchmarkSet:
     """Runs a program natively, over and over, on all its activations.
 
     `dev` None: any of the context's. `setSize` exec objects are in flight for each of
-    `numActivations` activations (one on a device that computes on the calling thread).
-    `inferenceDataVector`: inputs, used by turns; empty: zeros. Names and statuses are those of the
-    vendor's page of the class. Error: ValueError for a vector of another number of buffers.
+    `numActivations` activations; on a device that computes on the calling thread, one, or as many
+    as `properties.queueProperties` has threads. `inferenceDataVector`: the buffers of an inference,
+    or vectors that are used by turns; empty: zeros. A completion callback may set other data on its
+    exec object. Names and statuses are those of the vendor's page of the class. Error: ValueError
+    for another number of buffers.
     """
 
     def __init__(
@@ -482,11 +526,11 @@ class InferenceBenchmarkSet:
         dev: int | None = ...,
         setSize: int = ...,
         numActivations: int = ...,
-        inferenceDataVector: list[InferenceVector] = ...,
+        inferenceDataVector: list[QBuffer] | list[InferenceVector] = ...,
         properties: InferenceSetProperties | None = ...,
     ) -> None: ...
     def enable(self) -> QStatus:
-        """Loads and activates. Statuses as of `Program.load`."""
+        """Loads and activates. Statuses as of `Program.load`; QS_INVAL: sizes or properties."""
 
     def disable(self) -> QStatus:
         """Gives the device back. Always QS_SUCCESS."""
@@ -512,10 +556,16 @@ class InferenceBenchmarkSet:
         level: LiveReportingLevelEnum = ...,
         reportingPeriodMs: int = ...,
     ) -> QStatus:
-        """Prints a line on stdout after each period of a run, in milliseconds; 0: none."""
+        """Prints a line on stdout after each period of a run, in milliseconds; 0: none.
 
-    def setLiveProfilingLevel(self, level: Any) -> QStatus:
-        """QS_UNSUPPORTED: the levels are not documented."""
+        QS_ERROR: a level that is none.
+        """
+
+    def setLiveProfilingLevel(self, level: LiveReportingLevelEnum) -> QStatus:
+        """Another level of live reporting, with the same period.
+
+        QS_ERROR: live reporting is not on, or a level that is none; the vendor documents one.
+        """
 
     def enableExecObjCompletionCallback(
         self, callback: Callable[[ExecObj, ExecObjInfo], object]
@@ -528,15 +578,66 @@ class InferenceBenchmarkSet:
     def disableExecObjCompletionCallback(self) -> None:
         """No more calls."""
 
-    def enableOpStatsCallback(self, *args: Any) -> QStatus:
-        """QS_UNSUPPORTED: statistics of operators come from a card's own firmware."""
+    def enableOpStatsCallback(
+        self,
+        callback: Callable[[vector_char, int, QAicOpStatsFormatEnum, int, ExecObjInfo], object],
+        initialSampleIndex: int,
+        numSamplesPerProgramInstance: int,
+        format: QAicOpStatsFormatEnum,
+    ) -> QStatus:
+        """Calls it with statistics of so many inferences of each activation, from one on.
+
+        It gets (statistics, their bytes, format, number of the inference in its activation, exec
+        object); what it raises is printed. Statistics of single operators come from a card's
+        firmware, in a layout that is not public. These are the stages of the inference on the host
+        (wait, gather, device, scatter), as `ProfilingHandle` has them: as ASCII its table, as JSON
+        its trace. The vendor's page does not name the callback's two numbers. QS_INVAL: a format
+        that is none.
+        """
 
     def disableOpStatsCallback(self) -> QStatus:
-        """Nothing to do."""
+        """No more calls. Always QS_SUCCESS."""
 
     @staticmethod
     def initDefaultProperties(properties: InferenceSetProperties) -> None:
         """Sets the vendor's defaults."""
+
+class ProfilingHandle:
+    """Writes a report about the inferences of programs between `start` and `stop`.
+
+    For each program that ran, "PREFIX-program-N-latency.txt" or "PREFIX-program-N-trace.json"; N is
+    the program's number in this process (from 0). The table: four lines of text, headings, a
+    row for each inference; times in microseconds, N/A what only a card's driver could tell.
+    enqTimeUs: until a thread took it. preProcTimeUs: inputs bound or copied. execTotalUs: on the
+    device, transfers included. postProcUs: outputs handed out. totalRoundtripTimeUs: all of it.
+    queueDepth and numInfInQueue: the program's inferences in progress before and after it was
+    enqueued. The columns and their order are those that public scripts read; the trace has the same
+    stages: wait, gather, device, scatter.
+
+    Times are those of the host on every device: the vendor's functions for the same are known by
+    name from no public header. Names and arguments are those of public programs. Errors:
+    RuntimeError for no programs, a directory that is not there, a prefix with "/".
+    """
+
+    def __init__(
+        self,
+        programs: list[Program],
+        type: QAicProfilingTypeEnum = ...,
+        fileNamePrefix: str = ...,
+        outputDirectory: str | os.PathLike[str] = ...,
+    ) -> None: ...
+    def start(self) -> QStatus:
+        """Records the inferences that are enqueued from now on, the first 1,048,576 of a program.
+
+        QS_INVAL: it was started. QS_UNSUPPORTED: a report that a card's firmware makes.
+        """
+
+    def stop(self) -> QStatus:
+        """Writes the reports, which appear whole; of a program without inferences there is none.
+
+        `start` begins anew. QS_INVAL: it was not started. QS_PERM, QS_NOSPC, QS_ERROR: a file
+        cannot be written.
+        """
 
 class QResourceInfo:
     """What a device has, and has free; the fields are those of the vendor's public header."""
@@ -651,7 +752,7 @@ class Util:
         self,
         deviceType: QAicDeviceType = ...,
     ) -> tuple[QStatus, QIDList]:
-        """(Status, ids of the devices). QS_NODEV: there are none."""
+        """(Status, ids of the devices). QS_NODEV: there are none. QS_INVAL: no type of device."""
 
     def getDeviceInfo(self, devID: int) -> tuple[QStatus, QDevInfo | None]:
         """(Status, device or None). QS_NODEV: no such device."""

@@ -37,10 +37,12 @@ from qaickit._qaicrt import (
     InferenceSetProperties,
     InferenceVector,
     LiveReportingLevelEnum,
+    ProfilingHandle,
     Program,
     ProgramProperties,
     QAicDeviceType,
     QAicOpStatsFormatEnum,
+    QAicProfilingTypeEnum,
     QAicProgramProperties,
     QAicQueueProperties,
     QBuffer,
@@ -57,6 +59,7 @@ from qaickit._qaicrt import (
     Queue,
     SlicingSpecHandle,
     Util,
+    vector_char,
 )
 
 __all__ = [
@@ -74,10 +77,12 @@ __all__ = [
     "InferenceSetProperties",
     "InferenceVector",
     "LiveReportingLevelEnum",
+    "ProfilingHandle",
     "Program",
     "ProgramProperties",
     "QAicDeviceType",
     "QAicOpStatsFormatEnum",
+    "QAicProfilingTypeEnum",
     "QAicProgramProperties",
     "QAicQueueProperties",
     "QBuffer",
@@ -94,4 +99,5 @@ __all__ = [
     "Queue",
     "SlicingSpecHandle",
     "Util",
+    "vector_char",
 ]

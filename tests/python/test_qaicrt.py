@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gc
 import json
 import os
@@ -20,6 +21,7 @@ from onnx import TensorProto, helper
 import qaic
 import qaicrt
 from qaickit import _core, util
+from qaickit.runner import profiles as runner_profiles
 
 aicapi = pytest.importorskip("QAicApi_pb2")
 
@@ -370,6 +372,134 @@ def test_handles_of_a_set(sum_qpc: Path) -> None:
         handle.setBuffers([])
 
 
+def test_a_set_that_is_profiled(
+    sum_qpc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    properties = qaicrt.InferenceSetProperties()
+    properties.name = "watched"
+    inference_set = qaicrt.InferenceSet(
+        qaicrt.Context(), qaicrt.Qpc(str(sum_qpc)), None, 2, 1, properties, enableProfiling=True
+    )
+    vector = qaicrt.InferenceVector(qaicrt.Qpc(str(sum_qpc)))
+    for count in (2, 4):
+        for number in range(2):
+            assert inference_set.submit(vector, number) == SUCCESS
+        for number in range(2):
+            inference_set.putCompleted(inference_set.getCompletedId(number)[1])
+        assert inference_set.waitForCompletion() == SUCCESS
+        (path,) = tmp_path.glob("watched-program-*-latency.txt")
+        assert len(rows_of(path)) == count
+    path.unlink()
+    del inference_set
+    gc.collect()
+    assert len(rows_of(path)) == 4
+
+
+def test_queue_properties_make_a_set(sum_qpc: Path) -> None:
+    context, qpc = qaicrt.Context(), qaicrt.Qpc(str(sum_qpc))
+    properties = qaicrt.InferenceSetProperties()
+    properties.queueProperties.numThreadsPerQueue = 0
+    with pytest.raises(RuntimeError, match="numThreadsPerQueue: expected 1 to 64, got 0"):
+        qaicrt.InferenceSet(context, qpc, None, 2, 1, properties)
+    assert qaicrt.InferenceBenchmarkSet(context, qpc, None, 2, 1, [], properties).enable() == INVAL
+    properties.queueProperties.numThreadsPerQueue = 2
+    # As many are computed side by side: each waits for the other.
+    bench = qaicrt.InferenceBenchmarkSet(context, qpc, None, 4, 1, [], properties)
+    both = threading.Barrier(2, timeout=60)
+    met: list[int] = []
+
+    def told(_: qaicrt.ExecObj, info: qaicrt.ExecObjInfo) -> None:
+        both.wait()
+        met.append(info.execObjIndex)
+
+    assert bench.enable() == SUCCESS
+    bench.enableExecObjCompletionCallback(told)
+    assert bench.run(8) == SUCCESS
+    assert len(met) == 8
+    assert bench.disable() == SUCCESS
+
+
+def test_queues_belong_to_a_device_and_a_context(
+    sum_qpc: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = Client(sum_qpc)
+    context = qaicrt.Context([0])
+    with pytest.raises(RuntimeError, match="device 7 is not one of the context's"):
+        qaicrt.Queue(context, 7)
+    properties = qaicrt.QAicQueueProperties()
+    properties.properties = 3
+    with pytest.raises(RuntimeError, match=r"expected 0 .* or 1 .*, got 3"):
+        qaicrt.Queue(context, 0, properties)
+    with pytest.raises(RuntimeError, match="another context"):
+        qaicrt.ExecObj(context, client.program)
+    client.set(x=floats(2, 4), y=floats(2, 4))
+    assert client.exec_obj.setData(client.buffers, client.dims) == SUCCESS
+    assert qaicrt.Queue(context, 0).enqueue(client.exec_obj) == INVAL
+    assert "another context" in capfd.readouterr().err
+    properties.properties = 0
+    queue = qaicrt.Queue(client.context, 0, properties)
+    # As public clients call it: on the queue.
+    queue.initProperties(properties)
+    assert (properties.properties, properties.numThreadsPerQueue) == (1, 4)
+    assert queue.enqueue(client.exec_obj) == SUCCESS
+    assert client.exec_obj.waitForCompletion() == SUCCESS
+    client.close()
+
+
+def test_elements_of_another_size_are_refused(
+    sum_qpc: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = Client(sum_qpc)
+    client.dims[0] = (8, (2, 4))
+    assert client.exec_obj.setData(client.buffers, client.dims) == INVAL
+    assert "elements of 'x' have 4 bytes, the dims say 8" in capfd.readouterr().err
+    client.close()
+
+
+def test_results_are_in_the_vector_and_in_buffers_of_the_caller(sum_qpc: Path) -> None:
+    qpc = qaicrt.Qpc(str(sum_qpc))
+    inference_set = qaicrt.InferenceSet(qaicrt.Context(), qpc, None, 1, 1)
+    x, y = floats(2, 4), np.ones((2, 4), np.float32)
+    vector = qaicrt.InferenceVector(qpc)
+    vector.getVector()[0:2] = [qaicrt.QBuffer(x), qaicrt.QBuffer(y)]
+    assert inference_set.submit(vector, 1) == SUCCESS
+    status, handle = inference_set.getCompletedId(1)
+    total = np.frombuffer(vector.getVector()[2], np.float32)
+    assert status == SUCCESS
+    np.testing.assert_array_equal(total.reshape(2, 4), x + y)
+    # The handle's own are not the vector's.
+    buffers = [qaicrt.QBuffer(array) for array in (x, x, np.zeros_like(x), np.zeros_like(x))]
+    assert handle.setBuffers(buffers) == SUCCESS
+    assert inference_set.submit(handle, 2) == SUCCESS
+    status, handle = inference_set.getCompletedId(2)
+    assert status == SUCCESS
+    doubled = np.frombuffer(buffers[2], np.float32).reshape(2, 4)
+    np.testing.assert_array_equal(doubled, x + x)
+    np.testing.assert_array_equal(
+        np.frombuffer(handle.execObj().getData()[1][2], "f4"), (x + x).ravel()
+    )
+    np.testing.assert_array_equal(total.reshape(2, 4), x + y)
+
+
+def test_a_completion_callback_gives_the_next_data(sum_qpc: Path) -> None:
+    """As the vendor's page of the class says; its data is one list of buffers."""
+    buffers = [qaicrt.QBuffer(np.ones((2, 4), np.float32)) for _ in range(4)]
+    context, qpc = qaicrt.Context(), qaicrt.Qpc(str(sum_qpc))
+    bench = qaicrt.InferenceBenchmarkSet(context, qpc, None, 1, 1, buffers)
+    assert bench.enable() == SUCCESS
+    totals: list[float] = []
+
+    def told(exec_obj: qaicrt.ExecObj, _: qaicrt.ExecObjInfo) -> None:
+        total = np.frombuffer(exec_obj.getData()[1][2], np.float32).reshape(2, 4).copy()
+        totals.append(float(total[0, 0]))
+        assert exec_obj.setData([(0, total)]) == SUCCESS
+
+    bench.enableExecObjCompletionCallback(told)
+    assert bench.run(4) == SUCCESS
+    assert totals == [2, 3, 4, 5]
+
+
 def test_benchmark_set(sum_qpc: Path) -> None:
     context, qpc = qaicrt.Context(), qaicrt.Qpc(str(sum_qpc))
     vectors = [qaicrt.InferenceVector(qpc) for _ in range(2)]
@@ -395,6 +525,127 @@ def test_benchmark_set(sum_qpc: Path) -> None:
     assert bench.runForDuration(0.05) == SUCCESS
     assert bench.getLastRunStats()[2] >= 50_000
     assert bench.disable() == SUCCESS
+
+
+LATENCY = qaicrt.QAicProfilingTypeEnum.QAIC_PROFILING_INFERENCE_LATENCY_TYPE
+TRACE = qaicrt.QAicProfilingTypeEnum.QAIC_PROFILING_INFERENCE_TRACE_TYPE
+STAGES = ["wait", "gather", "device", "scatter"]
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """As public scripts read the table: four lines are skipped."""
+    return list(csv.DictReader(path.read_text().splitlines()[4:]))
+
+
+def check_row(row: dict[str, str]) -> None:
+    parts = ("enqTimeUs", "preProcTimeUs", "execTotalUs", "postProcUs")
+    total = float(list(row.values())[-3])
+    assert total == float(row["totalRoundtripTimeUs"])
+    assert sum(float(row[part]) for part in parts) == pytest.approx(total, abs=0.01)
+    assert all(float(row[part]) >= 0 for part in parts)
+    assert int(row["numInfInQueue"]) == int(row["queueDepth"]) + 1 <= 64
+
+
+def test_a_profile_of_latencies(sum_qpc: Path, tmp_path: Path) -> None:
+    client = Client(sum_qpc)
+    client.run(x=floats(2, 4), y=floats(2, 4))
+    profile = qaicrt.ProfilingHandle(
+        programs=[client.program],
+        type=LATENCY,
+        fileNamePrefix="mine",
+        outputDirectory=str(tmp_path),
+    )
+    assert profile.stop() == INVAL
+    assert profile.start() == SUCCESS
+    assert profile.start() == INVAL
+    for _ in range(5):
+        client.run(x=floats(2, 4), y=floats(2, 4))
+    assert profile.stop() == SUCCESS
+    client.run(x=floats(2, 4), y=floats(2, 4))
+    (path,) = tmp_path.glob("mine-program-*-latency.txt")
+    rows = rows_of(path)
+    assert tuple(rows[0]) == runner_profiles.COLUMNS
+    assert [row["Sample"] for row in rows] == list("01234")
+    for row in rows:
+        check_row(row)
+        assert (row["queueDepth"], row["numInfInQueue"]) == ("0", "1")
+    client.close()
+
+
+def test_a_profile_as_a_trace(sum_qpc: Path, tmp_path: Path) -> None:
+    client = Client(sum_qpc)
+    profile = qaicrt.ProfilingHandle([client.program], TRACE, "mine", tmp_path)
+    assert profile.start() == SUCCESS
+    for _ in range(3):
+        client.run(x=floats(2, 4), y=floats(2, 4))
+    assert profile.stop() == SUCCESS
+    (path,) = tmp_path.glob("mine-program-*-trace.json")
+    events = [e for e in json.loads(path.read_text())["traceEvents"] if e["ph"] == "X"]
+    runs = [event for event in events if event["cat"] == "inference"]
+    assert [event["args"]["inference"] for event in runs] == [0, 1, 2]
+    for n, run in enumerate(runs):
+        stages = events[5 * n + 1 : 5 * n + 5]
+        assert [stage["name"] for stage in stages] == STAGES
+        assert sum(stage["dur"] for stage in stages) == pytest.approx(run["dur"], abs=0.01)
+        assert stages[0]["ts"] == run["ts"]
+    client.close()
+
+
+def test_profiles_that_cannot_be_made(sum_qpc: Path, tmp_path: Path) -> None:
+    program = Client(sum_qpc).program
+    for name in ("RAW_DEVICE_STATS", "DEV_KPI"):
+        kind = getattr(qaicrt.QAicProfilingTypeEnum, f"QAIC_PROFILING_INFERENCE_{name}_TYPE")
+        profile = qaicrt.ProfilingHandle([program], kind)
+        assert profile.start() == qaicrt.QStatus.QS_UNSUPPORTED
+    with pytest.raises(RuntimeError, match="at least one program"):
+        qaicrt.ProfilingHandle([])
+    with pytest.raises(RuntimeError, match="nowhere"):
+        qaicrt.ProfilingHandle([program], outputDirectory=tmp_path / "nowhere")
+    with pytest.raises(RuntimeError, match="a/b"):
+        qaicrt.ProfilingHandle([program], fileNamePrefix="a/b")
+
+
+def test_statistics_of_a_benchmark(sum_qpc: Path) -> None:
+    formats = qaicrt.QAicOpStatsFormatEnum
+    bench = qaicrt.InferenceBenchmarkSet(qaicrt.Context(), qaicrt.Qpc(str(sum_qpc)), None, 1, 1)
+    assert bench.enable() == SUCCESS
+    for kind in (formats.QAIC_OPSTATS_FORMAT_JSON, formats.QAIC_OPSTATS_FORMAT_ASCII):
+        told: list[tuple[Any, ...]] = []
+        assert (
+            bench.enableOpStatsCallback(lambda *a, told=told: told.append(a), 3, 2, kind) == SUCCESS
+        )
+        assert bench.run(8) == SUCCESS
+        assert [(size, found, sample) for _, size, found, sample, _ in told] == [
+            (len(told[0][0]), kind, 3), (len(told[1][0]), kind, 4),
+        ]  # fmt: skip
+        for data, _, _, _, info in told:
+            assert info.status == SUCCESS
+            assert bytes(data).decode() == str(data) == "".join(data)
+            if kind == formats.QAIC_OPSTATS_FORMAT_JSON:
+                events = json.loads(str(data))["traceEvents"]
+                assert [e["name"] for e in events if e.get("cat") == "stage"] == STAGES
+            else:
+                (row,) = csv.DictReader(str(data).splitlines()[4:])
+                check_row(row)
+    told.clear()
+    assert bench.disableOpStatsCallback() == SUCCESS
+    assert bench.run(8) == SUCCESS
+    assert told == []
+    assert bench.enableOpStatsCallback(print, 0, 1, formats(7)) == INVAL
+
+
+def test_live_levels(sum_qpc: Path) -> None:
+    bench = qaicrt.InferenceBenchmarkSet(qaicrt.Context(), qaicrt.Qpc(str(sum_qpc)), None, 1, 1)
+    level = qaicrt.LiveReportingLevelEnum.LIVE_REPORTING_SUMMARY
+    none = qaicrt.LiveReportingLevelEnum(9)
+    failed = qaicrt.QStatus.QS_ERROR
+    assert bench.setLiveProfilingLevel(level) == failed
+    assert bench.setLiveReporting(none) == failed
+    assert bench.setLiveReporting(level) == SUCCESS
+    assert bench.setLiveProfilingLevel(none) == failed
+    assert bench.setLiveProfilingLevel(level) == SUCCESS
+    assert bench.setLiveReporting(level, 0) == SUCCESS
+    assert bench.setLiveProfilingLevel(level) == failed
 
 
 def test_live_reporting_prints_while_it_runs(
@@ -426,6 +677,8 @@ def test_util(backend: str) -> None:
     assert 0 < info.devData.resourceInfo.nspFree <= resources.nspTotal
     assert util.getPerformanceInfo(0)[0] == SUCCESS
     assert util.getDeviceInfo(4711) == (qaicrt.QStatus.QS_NODEV, None)
+    nothing = util.getDeviceIds(qaicrt.QAicDeviceType(99))
+    assert (nothing[0], list(nothing[1])) == (INVAL, [])
     assert util.lockDevice(0, True, False) == qaicrt.QStatus.QS_UNSUPPORTED
 
 

@@ -53,11 +53,21 @@ rt::QStatus set_buffers(const PyExecObj& exec, const py::list& buffers, const Di
   if (dims && dims->rows.size() != buffers.size()) {
     return report(context, Status(Code::kInvalidArgument, "as many dims as buffers are needed"));
   }
+  const ProgramSpec& spec = exec->program()->spec();
   std::vector<Data> data;
   for (size_t i = 0; i < buffers.size(); ++i) {
     Data& one = data.emplace_back();
     one.buffer = buffers[i].cast<const PyBuffer&>().buffer;
-    if (dims) one.dims = dims->rows[i].second;
+    if (!dims || i >= spec.num_tensors()) continue;
+    const auto& [element, shape] = dims->rows[i];
+    const size_t expected = dtype_bytes(spec.tensor(i).dtype);
+    if (one.buffer.size > 0 && element != expected) {
+      return report(context, Status(Code::kInvalidArgument,
+                                    "elements of '" + spec.tensor(i).name + "' have " +
+                                        std::to_string(expected) + " bytes, the dims say " +
+                                        std::to_string(element)));
+    }
+    one.dims = shape;
   }
   return report(context, exec->set_data(std::move(data)));
 }
@@ -239,10 +249,13 @@ void bind_objects(py::module_& m) {
           },
           py::arg("spec"), doc("Program.createSlicingSpecHandle"))
       .def_static(
-          "initProperties", [](rt::ProgramProperties& p) { p = {}; },
+          "initProperties", [](rt::ProgramProperties& p) { p = {}; }, py::arg("properties"),
           doc("Program.initProperties"));
   py::class_<PyExecObj>(m, "ExecObj", doc("ExecObj"))
-      .def(py::init([](const PyContext&, const PyProgram& program) {
+      .def(py::init([](const PyContext& context, const PyProgram& program) {
+             if (program->context() != context.context) {
+               throw std::runtime_error("the program is of another context");
+             }
              auto exec = unlocked([&] { return rt::ExecObject::create(program.shared()); });
              return PyExecObj(value_or_throw(std::move(exec)));
            }),
@@ -271,19 +284,23 @@ void bind_objects(py::module_& m) {
           },
           doc("ExecObj.waitForCompletion"));
   py::class_<PyQueue>(m, "Queue", doc("Queue"))
-      .def(py::init([](const PyContext&, int, const QueueProperties* properties) {
-             return PyQueue(std::make_shared<rt::Queue>(properties ? properties->num_threads
-                                                                   : rt::Queue::kDefaultThreads));
+      .def(py::init([](const PyContext& context, int qid, const rt::QueueProperties* properties) {
+             auto queue = unlocked([&] {
+               return rt::Queue::create(context.context, qid,
+                                        properties ? *properties : rt::QueueProperties());
+             });
+             return PyQueue(value_or_throw(std::move(queue)));
            }),
            py::arg("context"), py::arg("qid"), py::arg("properties") = nullptr)
       .def(
           "enqueue",
           [](const PyQueue& queue, const PyExecObj& exec) {
-            return rt::to_qstatus(unlocked([&] { return queue->enqueue(exec.shared()); }));
+            return report(*exec->program()->context(),
+                          unlocked([&] { return queue->enqueue(exec.shared()); }));
           },
           py::arg("execObj"), doc("Queue.enqueue"))
       .def_static(
-          "initProperties", [](QueueProperties& p) { p = {}; }, py::arg("properties"),
+          "initProperties", [](rt::QueueProperties& p) { p = {}; }, py::arg("properties"),
           doc("Queue.initProperties"));
 }
 

@@ -128,11 +128,11 @@ void bind_properties(py::module_& m) {
       .def_readwrite("devMapping", &rt::ProgramProperties::dev_mapping,
                      doc("QAicProgramProperties.devMapping"));
   m.attr("ProgramProperties") = m.attr("QAicProgramProperties");
-  py::class_<QueueProperties>(m, "QAicQueueProperties", doc("QAicQueueProperties"))
+  py::class_<rt::QueueProperties>(m, "QAicQueueProperties", doc("QAicQueueProperties"))
       .def(py::init<>())
-      .def_readwrite("properties", &QueueProperties::properties,
+      .def_readwrite("properties", &rt::QueueProperties::properties,
                      doc("QAicQueueProperties.properties"))
-      .def_readwrite("numThreadsPerQueue", &QueueProperties::num_threads,
+      .def_readwrite("numThreadsPerQueue", &rt::QueueProperties::num_threads,
                      doc("QAicQueueProperties.numThreadsPerQueue"));
 }
 

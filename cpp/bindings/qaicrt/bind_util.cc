@@ -185,7 +185,10 @@ void bind_util(py::module_& m) {
           "getAicVersion", [](const Util&) { return version(); }, doc("Util.getAicVersion"))
       .def(
           "getDeviceIds",
-          [](const Util&, DeviceType) {
+          [](const Util&, DeviceType type) -> py::tuple {
+            if (type != DeviceType::kDefault) {
+              return py::make_tuple(QStatus::kInval, QidList());
+            }
             auto ids = unlocked([] { return device_ids(); });
             QidList list;
             if (ids.ok()) list.ids = std::move(*ids);

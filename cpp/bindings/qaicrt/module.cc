@@ -5,5 +5,7 @@ PYBIND11_MODULE(_qaicrt, m) {
   qaickit::qaicrt::bind_types(m);
   qaickit::qaicrt::bind_objects(m);
   qaickit::qaicrt::bind_sets(m);
+  qaickit::qaicrt::bind_benchmark_set(m);
+  qaickit::qaicrt::bind_profiling(m);
   qaickit::qaicrt::bind_util(m);
 }

@@ -55,9 +55,18 @@ struct PyBuffer {
 struct QidList {
   std::vector<int> ids;
 };
-struct QueueProperties {
-  uint32_t properties = 1;
-  uint32_t num_threads = rt::Queue::kDefaultThreads;
+// What makes a set, as the vendor's programs give it.
+struct PySetProperties {
+  rt::ProgramProperties program;
+  rt::QueueProperties queue;
+  std::string name;
+  uint32_t id = 0;  // the caller's own
+
+  rt::SetProperties to_native() const { return {program, queue, name}; }
+};
+// Buffers of one inference, by binding: inputs to give, outputs to hold results or zeros.
+struct InferenceVector {
+  py::list buffers;
 };
 // (element bytes, dims) of each binding.
 struct DimensionsVec {
@@ -68,6 +77,9 @@ struct DimensionsVec {
 std::shared_ptr<const void> keep(const py::object& object);
 // A copy of any contiguous or strided buffer. Raises TypeError for what is none.
 rt::Buffer copy_of(const py::handle& object);
+
+// The buffers of all bindings, or of the inputs alone. Raises ValueError for another number.
+std::vector<rt::ExecObject::Data> data_of(const ProgramSpec& spec, const py::list& buffers);
 
 // What the classes return; the whole text goes to the context's log.
 rt::QStatus report(const rt::Context& context, const Status& status);
@@ -87,6 +99,8 @@ auto unlocked(F&& work) {
 void bind_types(py::module_& m);
 void bind_objects(py::module_& m);
 void bind_sets(py::module_& m);
+void bind_benchmark_set(py::module_& m);
+void bind_profiling(py::module_& m);
 void bind_util(py::module_& m);
 
 }  // namespace qaickit::qaicrt

@@ -88,11 +88,43 @@ class QAICKIT_API Context {
   std::shared_ptr<State> state_;
 };
 
+// Moments of one run of an ExecObject, in nanoseconds of the monotonic clock.
+struct RunTimes {
+  uint64_t enqueued = 0;
+  uint64_t started = 0;   // on the thread that runs it
+  uint64_t gathered = 0;  // inputs are bound or copied
+  uint64_t computed = 0;
+  uint64_t ended = 0;      // outputs are handed out
+  uint32_t in_flight = 0;  // runs of the program when it was enqueued, itself included
+};
+
 struct ProgramProperties {
   uint32_t submit_num_retries = 5;
   uint32_t submit_retry_timeout_ms = 0;
   uint32_t data_path_timeout_ms = 0;  // bound of ExecObject::wait; 0: none
   std::string dev_mapping;            // "0:1": one program over several cards
+  uint32_t threads_per_queue = 0;     // of a card's driver, for each activation; 0: its default
+};
+
+// How a Queue runs what is enqueued.
+struct QueueProperties {
+  static constexpr uint32_t kSingleThreaded = 0;  // the vendor's numbers
+  static constexpr uint32_t kMultiThreaded = 1;
+  static constexpr uint32_t kMaxThreads = 64;
+  uint32_t properties = kMultiThreaded;
+  uint32_t num_threads = 4;
+
+  // Error kInvalidArgument: neither kind, or a number of threads out of 1 to kMaxThreads.
+  QAICKIT_API Result<uint32_t> threads() const;
+};
+
+// How the program and the threads of a set are made, and what the set is called.
+struct SetProperties {
+  ProgramProperties program = {};
+  // On a synchronous device: threads for each activation (none: one), no more than its exec
+  // objects. Asynchronous devices keep all exec objects in flight; a card's driver gets the number.
+  std::optional<QueueProperties> queue = {};
+  std::string name = {};  // in live reports and names of profile files
 };
 
 // A QPC for one device; load and activate it to run. State that a program keeps on the device (an
@@ -118,10 +150,15 @@ class QAICKIT_API Program {
   const ProgramSpec& spec() const noexcept;
   const std::shared_ptr<Context>& context() const noexcept;
   const ProgramProperties& properties() const noexcept;
-  bool async() const noexcept;  // of the loaded program
+  bool async() const noexcept;   // of the loaded program
+  uint32_t id() const noexcept;  // its number in this process
+  // Whether that is its device, or one of its mapping.
+  bool runs_on(int device) const noexcept;
 
  private:
   friend class ExecObject;
+  friend class BenchmarkSet;
+  friend class Profiler;
   struct State;
   explicit Program(std::shared_ptr<State> state);
   std::shared_ptr<State> state_;
@@ -160,6 +197,11 @@ class QAICKIT_API ExecObject : public std::enable_shared_from_this<ExecObject> {
   // over, the run goes on. kFailedPrecondition: there was none.
   Status wait();
 
+  // Of the last run; zeros where it failed, and before the first.
+  RunTimes times() const;
+  // Counts set_data(); tells whether it was called since.
+  uint64_t data_version() const;
+
   // --- For queues and sets.
   Status begin();           // claims the object for a run; kFailedPrecondition: in use
   void execute() noexcept;  // the run that begin() claimed
@@ -175,10 +217,14 @@ class QAICKIT_API ExecObject : public std::enable_shared_from_this<ExecObject> {
 // Threads that run exec objects, in order of their enqueueing as far as there are threads.
 class QAICKIT_API Queue {
  public:
-  static constexpr uint32_t kDefaultThreads = 4;
-  explicit Queue(uint32_t threads = kDefaultThreads);
-  ~Queue();  // after the runs that were enqueued
-  // Error kFailedPrecondition: the object is in use.
+  // Of one device. Errors: kNotFound (no such device, or not one of the context's), and those of
+  // QueueProperties.
+  static Result<std::shared_ptr<Queue>> create(std::shared_ptr<Context> context, int device,
+                                               const QueueProperties& properties);
+  explicit Queue(uint32_t threads);  // of any device
+  ~Queue();                          // after the runs that were enqueued
+  // Errors: kFailedPrecondition (the object is in use), kInvalidArgument (another context's, or of
+  // a program that runs on another device).
   Status enqueue(std::shared_ptr<ExecObject> exec);
 
  private:
@@ -195,6 +241,7 @@ class QAICKIT_API InferenceSet {
     std::shared_ptr<ExecObject> exec;
     std::vector<ExecObject::Data> data;  // of all bindings; inputs are the submitter's
     std::vector<Buffer> outputs;         // the handle's own
+    std::vector<Buffer> copies;  // what also gets the results, output by output; may be empty
     uint64_t id = 0;
     Status status;  // of the last run
     uint32_t index = 0;
@@ -205,8 +252,12 @@ class QAICKIT_API InferenceSet {
                                                       std::shared_ptr<const Qpc> qpc,
                                                       std::optional<int> device, uint32_t set_size,
                                                       uint32_t num_activations,
-                                                      ProgramProperties properties);
+                                                      SetProperties properties);
   ~InferenceSet();  // after the runs that were submitted
+
+  // Records all runs from now on: wait_all() and the set's end write a table of latencies,
+  // "NAME-program-N-latency.txt", into the working directory. Errors as of Profiler.
+  Status profile();
 
   const ProgramSpec& spec() const noexcept;
   // Waits for a free handle. timeout_us 0: without bound; else null when the time is up.
@@ -219,7 +270,8 @@ class QAICKIT_API InferenceSet {
   Handle* completed_id(uint64_t id);
   // A handle that is done with.
   Status put_back(Handle* handle);
-  void wait_all();  // until no run is in progress
+  Status wait_all();  // until no run is in progress; the status is that of the profile's file
+  const std::shared_ptr<Context>& context() const noexcept;
 
  private:
   struct State;
@@ -244,11 +296,14 @@ class QAICKIT_API BenchmarkSet {
     const Status& status;
   };
   using Callback = std::function<void(const Done&)>;
+  // Statistics of a run that ended well, as text, and its number among those of its activation.
+  using StatsCallback = std::function<void(const std::string& text, uint64_t sample, const Done&)>;
+  enum class StatsFormat : uint8_t { kText, kJson };  // latency table, trace
 
   // `inputs`: each for all bindings, of which the inputs are used, by turns. Empty: zeros.
   BenchmarkSet(std::shared_ptr<Context> context, std::shared_ptr<const Qpc> qpc,
                std::optional<int> device, uint32_t set_size, uint32_t num_activations,
-               std::vector<std::vector<ExecObject::Data>> inputs, ProgramProperties properties);
+               std::vector<std::vector<ExecObject::Data>> inputs, SetProperties properties);
   ~BenchmarkSet();
 
   Status enable();   // loads and activates
@@ -258,12 +313,43 @@ class QAICKIT_API BenchmarkSet {
   // So far, or of the last run, for each activation.
   std::vector<uint64_t> completed() const;
   Stats last_stats() const;
-  void set_callback(Callback callback);  // empty: none
+  // Data that it sets on the exec object is that of its next inferences. Empty: none.
+  void set_callback(Callback callback);
+  // For `count` samples of each activation from number `first` on. Empty: none.
+  void set_stats_callback(StatsCallback callback, uint64_t first, uint64_t count,
+                          StatsFormat format);
   // Prints a line on stdout after each period of a run; 0: none.
   void set_live_reporting(uint64_t period_ms) noexcept;
+  bool is_live_reporting() const noexcept;
+  const std::shared_ptr<Context>& context() const noexcept;
 
  private:
   struct State;
+  std::unique_ptr<State> state_;
+};
+
+enum class ProfileType : uint8_t { kLatency, kTrace };
+
+// Writes a report about the runs of programs: "PREFIX-program-N-latency.txt" (a table) or
+// "...-trace.json" (Chrome's trace), for each program that ran; N is its id. Times are the host's.
+class QAICKIT_API Profiler {
+ public:
+  // Errors: kInvalidArgument (no program, prefix), kNotFound (no such directory).
+  static Result<std::shared_ptr<Profiler>> create(std::vector<std::shared_ptr<Program>> programs,
+                                                  ProfileType type, std::string prefix,
+                                                  std::string directory);
+  ~Profiler();  // writes nothing
+
+  // Runs that are enqueued from now on are recorded, the first 2^20 of each program.
+  Status start();  // kFailedPrecondition: it was
+  // Writes the files as of now. Errors: kFailedPrecondition (not started), and of the files.
+  Status write();
+  Status stop();  // write(), and no more is recorded; start() begins anew
+  const std::shared_ptr<Context>& context() const noexcept;
+
+ private:
+  struct State;
+  explicit Profiler(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

@@ -8,9 +8,15 @@
 
 #include "base/cat.h"
 #include "base/clock.h"
-#include "qaickit/rt.h"
+#include "rt/profile_text.h"
+#include "rt/program.h"
 
 namespace qaickit::rt {
+namespace {
+
+constexpr uint32_t kMaxExecObjects = 4096;
+
+}  // namespace
 
 struct BenchmarkSet::State {
   // One exec object and its thread's share of the work.
@@ -19,24 +25,48 @@ struct BenchmarkSet::State {
     uint32_t activation;
     uint32_t exec_obj;
     std::vector<Buffer> outputs;
+    uint64_t data_version = 0;  // after the set's own data; another one: the callback's is kept
+  };
+  struct Statistics {
+    StatsCallback callback;
+    uint64_t first = 0;
+    uint64_t count = 0;
+    StatsFormat format = StatsFormat::kText;
   };
 
   void work(Runner& runner, uint64_t inferences, uint64_t deadline_ns) {
     for (;;) {
       const uint64_t n = claimed.fetch_add(1, std::memory_order_relaxed);
       if (inferences > 0 ? n >= inferences : now_ns() >= deadline_ns) return;
-      Status status = runner.exec->set_data(data_of(runner, n));
+      Status status;
+      if (runner.exec->data_version() == runner.data_version) {
+        status = runner.exec->set_data(data_of(runner, n));
+        runner.data_version = runner.exec->data_version();
+      }
       if (status.ok()) status = runner.exec->run();
-      if (status.ok()) done[runner.activation].fetch_add(1, std::memory_order_relaxed);
+      uint64_t sample = 0;
+      if (status.ok()) sample = done[runner.activation].fetch_add(1, std::memory_order_relaxed);
       Callback told;
+      Statistics statistics;
       {
         const std::lock_guard lock(mutex);
         told = callback;
+        statistics = wanted;
         if (failure.ok()) failure = status;
       }
-      if (told) told({runner.exec, runner.activation, runner.exec_obj, status});
+      const Done info{runner.exec, runner.activation, runner.exec_obj, status};
+      if (status.ok() && statistics.callback) tell_statistics(statistics, sample, info);
+      if (told) told(info);
       if (!status.ok()) return;
     }
+  }
+
+  static void tell_statistics(const Statistics& statistics, uint64_t sample, const Done& done) {
+    if (sample < statistics.first || sample - statistics.first >= statistics.count) return;
+    const RunRecord record{done.exec->times(), done.exec_obj};
+    const auto text = statistics.format == StatsFormat::kJson ? &trace_json : &latency_table;
+    Program::State& program = *done.exec->program()->state_;
+    statistics.callback(text(program.profile_head(), std::span(&record, 1)), sample, done);
   }
 
   std::vector<ExecObject::Data> data_of(const Runner& runner, uint64_t n) const {
@@ -58,8 +88,8 @@ struct BenchmarkSet::State {
   void report_live(uint64_t start_ns) const {
     const double seconds = static_cast<double>(now_ns() - start_ns) * 1e-9;
     const auto completed = static_cast<double>(total());
-    std::printf("Inferences completed %.0f, %.2f inf/s, %.1f s\n", completed, completed / seconds,
-                seconds);
+    std::printf("%s%sInferences completed %.0f, %.2f inf/s, %.1f s\n", name.c_str(),
+                name.empty() ? "" : ": ", completed, completed / seconds, seconds);
     std::fflush(stdout);
   }
 
@@ -70,6 +100,8 @@ struct BenchmarkSet::State {
   uint32_t num_activations;
   std::vector<std::vector<ExecObject::Data>> inputs;
   ProgramProperties properties;
+  std::optional<QueueProperties> queue;
+  std::string name;
 
   std::mutex turn;  // of enable, disable and run
   std::shared_ptr<Program> program;
@@ -79,6 +111,7 @@ struct BenchmarkSet::State {
   std::vector<std::atomic<uint64_t>> done;
   mutable std::mutex mutex;
   Callback callback;
+  Statistics wanted;
   Status failure;
   Stats stats;
   std::atomic<uint64_t> period_ms{0};
@@ -87,17 +120,19 @@ struct BenchmarkSet::State {
 BenchmarkSet::BenchmarkSet(std::shared_ptr<Context> context, std::shared_ptr<const Qpc> qpc,
                            std::optional<int> device, uint32_t set_size, uint32_t num_activations,
                            std::vector<std::vector<ExecObject::Data>> inputs,
-                           ProgramProperties properties)
+                           SetProperties properties)
     : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.context = std::move(context);
   s.qpc = std::move(qpc);
   s.device = device;
-  s.set_size = std::clamp<uint32_t>(set_size, 1, 64);
-  s.num_activations = std::clamp<uint32_t>(num_activations, 1, 1024);
+  s.set_size = set_size;
+  s.num_activations = num_activations;
   s.inputs = std::move(inputs);
-  s.properties = std::move(properties);
-  s.done = std::vector<std::atomic<uint64_t>>(s.num_activations);
+  s.done = std::vector<std::atomic<uint64_t>>(std::min(num_activations, kMaxExecObjects));
+  s.properties = std::move(properties.program);
+  s.queue = properties.queue;
+  s.name = std::move(properties.name);
   s.stats.batch_size = static_cast<uint32_t>(s.qpc->program().batch_size);
   const ProgramSpec& spec = s.qpc->program();
   if (s.inputs.empty()) {
@@ -115,12 +150,23 @@ Status BenchmarkSet::enable() {
   State& s = *state_;
   const std::lock_guard lock(s.turn);
   if (s.program) return {};
+  const uint64_t exec_objects = uint64_t{s.set_size} * s.num_activations;
+  if (exec_objects == 0 || exec_objects > kMaxExecObjects) {
+    return Status(Code::kInvalidArgument,
+                  cat("setSize ", s.set_size, " times numActivations ", s.num_activations,
+                      " must be from 1 to ", kMaxExecObjects));
+  }
+  // A synchronous device computes on the thread that calls it.
+  uint32_t threads = 1;
+  if (s.queue) {
+    QAICKIT_ASSIGN_OR_RETURN(threads, s.queue->threads());
+    s.properties.threads_per_queue = threads;
+  }
   QAICKIT_ASSIGN_OR_RETURN(
       auto program, Program::create(s.context, s.device, s.qpc, s.properties, s.num_activations));
   QAICKIT_RETURN_IF_ERROR(program->activate());
   std::vector<State::Runner> runners;
-  // A synchronous device computes on the thread that calls it: one for each activation.
-  const uint32_t per_activation = program->async() ? s.set_size : 1;
+  const uint32_t per_activation = program->async() ? s.set_size : std::min(threads, s.set_size);
   for (uint32_t a = 0; a < s.num_activations; ++a) {
     for (uint32_t e = 0; e < per_activation; ++e) {
       QAICKIT_ASSIGN_OR_RETURN(auto exec, ExecObject::create(program, a));
@@ -153,6 +199,7 @@ Status BenchmarkSet::run(uint64_t inferences, double seconds) {
   }
   s.claimed = 0;
   for (auto& count : s.done) count = 0;
+  for (State::Runner& runner : s.runners) runner.data_version = runner.exec->data_version();
   {
     const std::lock_guard guard(s.mutex);
     s.failure = {};
@@ -208,6 +255,19 @@ void BenchmarkSet::set_callback(Callback callback) {
   const std::lock_guard lock(state_->mutex);
   std::swap(state_->callback, callback);
 }
+
+void BenchmarkSet::set_stats_callback(StatsCallback callback, uint64_t first, uint64_t count,
+                                      StatsFormat format) {
+  State::Statistics statistics{std::move(callback), first, count, format};
+  const std::lock_guard lock(state_->mutex);
+  std::swap(state_->wanted, statistics);
+}
+
+bool BenchmarkSet::is_live_reporting() const noexcept {
+  return state_->period_ms.load(std::memory_order_relaxed) > 0;
+}
+
+const std::shared_ptr<Context>& BenchmarkSet::context() const noexcept { return state_->context; }
 
 void BenchmarkSet::set_live_reporting(uint64_t period_ms) noexcept {
   state_->period_ms.store(period_ms, std::memory_order_relaxed);

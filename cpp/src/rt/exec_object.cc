@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "base/cat.h"
+#include "base/clock.h"
 #include "rt/program.h"
 
 namespace qaickit::rt {
@@ -165,6 +166,7 @@ struct ExecObject::State {
   std::weak_ptr<Active> active;  // gone: the program was deactivated
   std::shared_ptr<qaickit::Program> loaded;
   std::unique_ptr<qaickit::ExecObj> exec;
+  uint32_t number = 0;  // in its program
 
   mutable std::mutex mutex;
   std::condition_variable changed;
@@ -172,6 +174,10 @@ struct ExecObject::State {
   Status status;               // of the last run
   std::vector<Data> data;      // of the next run; the run's own while it goes on
   std::vector<Buffer> result;  // see ExecObject::data
+  uint64_t data_version = 0;
+  RunTimes ended;  // of the last run
+  // Of the run in progress, and its own while it goes on.
+  RunTimes times;
 
   const ProgramSpec& spec() const noexcept { return program->spec(); }
 
@@ -287,6 +293,7 @@ Status ExecObject::State::compute() {
   QAICKIT_RETURN_IF_ERROR(exec->select_shapes(set));
   std::vector<bool> kept(data.size());
   for (size_t t = 0; t < data.size(); ++t) QAICKIT_RETURN_IF_ERROR(bind(*live, set, t, &kept));
+  times.gathered = now_ns();
   if (loaded->async()) {
     Waiter waiter;
     QAICKIT_RETURN_IF_ERROR(exec->enqueue(waiter));
@@ -294,13 +301,16 @@ Status ExecObject::State::compute() {
   } else {
     QAICKIT_RETURN_IF_ERROR(exec->run());
   }
+  times.computed = now_ns();
   finish(*live, set, kept);
   for (Retained& r : live->retained) r.current = 1 - r.current;
   return {};
 }
 
 ExecObject::ExecObject(std::unique_ptr<State> state) : state_(std::move(state)) {}
-ExecObject::~ExecObject() = default;
+ExecObject::~ExecObject() {
+  state_->program_state->exec_objects.fetch_sub(1, std::memory_order_relaxed);
+}
 
 Result<std::shared_ptr<ExecObject>> ExecObject::create(std::shared_ptr<Program> program,
                                                        uint32_t activation) {
@@ -320,6 +330,9 @@ Result<std::shared_ptr<ExecObject>> ExecObject::create(std::shared_ptr<Program> 
   }
   state->data.resize(program->spec().num_tensors());
   state->program = std::move(program);
+  Program::State& of = *state->program_state;
+  state->number = of.next_exec_object.fetch_add(1, std::memory_order_relaxed);
+  of.exec_objects.fetch_add(1, std::memory_order_relaxed);
   return std::shared_ptr<ExecObject>(new ExecObject(std::move(state)));
 }
 
@@ -335,6 +348,7 @@ Status ExecObject::set_data(std::vector<Data> data) {
                                               " bindings, got ", data.size()));
   }
   state_->data.swap(data);
+  ++state_->data_version;
   return {};
 }
 
@@ -349,6 +363,7 @@ Status ExecObject::set_data(std::vector<std::pair<uint32_t, Data>> data) {
                   cat("binding ", index, " does not exist; there are ", state_->data.size()));
   }
   for (auto& [index, value] : data) std::swap(state_->data[index], value);
+  ++state_->data_version;
   return {};
 }
 
@@ -361,25 +376,46 @@ Result<std::vector<Buffer>> ExecObject::data() const {
   return state_->result;
 }
 
+RunTimes ExecObject::times() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->ended;
+}
+
+uint64_t ExecObject::data_version() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->data_version;
+}
+
 Status ExecObject::begin() {
   const std::lock_guard lock(state_->mutex);
   if (state_->phase == State::Phase::kRunning) {
     return Status(Code::kFailedPrecondition, "a run of this exec object is in progress");
   }
   state_->phase = State::Phase::kRunning;
+  state_->times = {};
+  state_->times.enqueued = now_ns();
+  state_->times.in_flight =
+      state_->program_state->in_flight.fetch_add(1, std::memory_order_relaxed) + 1;
   return {};
 }
 
 void ExecObject::execute() noexcept {
   const std::shared_ptr<ExecObject> self = shared_from_this();
   state_->result.clear();
+  state_->times.started = now_ns();
   const Status status = state_->compute();
-  if (!status.ok()) {
+  state_->times.ended = now_ns();
+  state_->program_state->in_flight.fetch_sub(1, std::memory_order_relaxed);
+  if (status.ok()) {
+    // Before the run is seen to have ended: what is profiled is complete then.
+    state_->program_state->recordings.add({state_->times, state_->number});
+  } else {
     state_->program->context()->log(LogLevel::kError, status.message());
   }
   {
     const std::lock_guard lock(state_->mutex);
     state_->status = status;
+    state_->ended = status.ok() ? state_->times : RunTimes();
     state_->phase = State::Phase::kDone;
     state_->changed.notify_all();
   }

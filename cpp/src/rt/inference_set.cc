@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <cstring>
 #include <deque>
 #include <mutex>
 
@@ -23,6 +24,7 @@ struct InferenceSet::State {
 
   Entry& entry(const Handle& handle) { return entries[handle.index]; }
   void end(Entry& ended, const Status& status) {
+    if (status.ok()) hand_out_copies(ended.handle);
     {
       const std::lock_guard lock(mutex);
       ended.handle.status = status;
@@ -30,6 +32,18 @@ struct InferenceSet::State {
       order.push_back(ended.handle.index);
       --running;
       changed.notify_all();
+    }
+  }
+  void hand_out_copies(const Handle& handle) const {
+    if (handle.copies.empty()) return;
+    const auto made = handle.exec->data();
+    if (!made.ok()) return;
+    const size_t inputs = made->size() - handle.copies.size();
+    for (size_t o = 0; o < handle.copies.size(); ++o) {
+      const Buffer& from = (*made)[inputs + o];
+      const Buffer& to = handle.copies[o];
+      const size_t bytes = std::min(from.size, to.size);
+      if (bytes > 0) std::memcpy(to.data, from.data, bytes);
     }
   }
   Handle* take(std::vector<uint32_t>::iterator at) {
@@ -40,30 +54,44 @@ struct InferenceSet::State {
   }
 
   std::shared_ptr<Program> program;
+  std::string name;
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<Entry> entries;  // handles stay where they are
   std::vector<uint32_t> free;
   std::vector<uint32_t> order;  // completed, the oldest first
   size_t running = 0;
+  std::shared_ptr<Profiler> profiler;
   std::unique_ptr<Queue> queue;  // last: ends before what its runs use
 };
 
 InferenceSet::InferenceSet(std::unique_ptr<State> state) : state_(std::move(state)) {}
-InferenceSet::~InferenceSet() = default;
+InferenceSet::~InferenceSet() {
+  state_->queue.reset();
+  if (!state_->profiler) return;
+  const Status status = state_->profiler->stop();
+  if (!status.ok()) context()->log(LogLevel::kError, status.message());
+}
 
 Result<std::shared_ptr<InferenceSet>> InferenceSet::create(
     std::shared_ptr<Context> context, std::shared_ptr<const Qpc> qpc, std::optional<int> device,
-    uint32_t set_size, uint32_t num_activations, ProgramProperties properties) {
+    uint32_t set_size, uint32_t num_activations, SetProperties properties) {
   const uint64_t handles = uint64_t{set_size} * num_activations;
   if (handles == 0 || handles > kMaxHandles) {
     return Status(Code::kInvalidArgument, cat("setSize ", set_size, " times numActivations ",
                                               num_activations, " must be from 1 to ", kMaxHandles));
   }
+  // A synchronous device computes on the thread that calls it.
+  uint32_t threads = 1;
+  if (properties.queue) {
+    QAICKIT_ASSIGN_OR_RETURN(threads, properties.queue->threads());
+    properties.program.threads_per_queue = threads;
+  }
   auto state = std::make_unique<State>();
+  state->name = std::move(properties.name);
   QAICKIT_ASSIGN_OR_RETURN(state->program,
                            Program::create(std::move(context), device, std::move(qpc),
-                                           std::move(properties), num_activations));
+                                           std::move(properties.program), num_activations));
   QAICKIT_RETURN_IF_ERROR(state->program->activate());
   const ProgramSpec& spec = state->program->spec();
   State* const raw = state.get();
@@ -79,10 +107,24 @@ Result<std::shared_ptr<InferenceSet>> InferenceSet::create(
     entry.handle.exec->on_done = [raw, &entry](const Status& status) { raw->end(entry, status); };
     state->free.push_back(h);
   }
-  // A synchronous device computes on the thread that calls it: one for each activation.
-  state->queue = std::make_unique<Queue>(state->program->async() ? static_cast<uint32_t>(handles)
-                                                                 : num_activations);
+  const uint32_t each = state->program->async() ? set_size : std::min(threads, set_size);
+  state->queue = std::make_unique<Queue>(each * num_activations);
   return std::shared_ptr<InferenceSet>(new InferenceSet(std::move(state)));
+}
+
+Status InferenceSet::profile() {
+  State& s = *state_;
+  QAICKIT_ASSIGN_OR_RETURN(auto profiler,
+                           Profiler::create({s.program}, ProfileType::kLatency,
+                                            s.name.empty() ? "aic-profiling" : s.name, "."));
+  QAICKIT_RETURN_IF_ERROR(profiler->start());
+  const std::lock_guard lock(s.mutex);
+  s.profiler = std::move(profiler);
+  return {};
+}
+
+const std::shared_ptr<Context>& InferenceSet::context() const noexcept {
+  return state_->program->context();
 }
 
 const ProgramSpec& InferenceSet::spec() const noexcept { return state_->program->spec(); }
@@ -158,9 +200,12 @@ Status InferenceSet::put_back(Handle* handle) {
   return {};
 }
 
-void InferenceSet::wait_all() {
+Status InferenceSet::wait_all() {
   std::unique_lock lock(state_->mutex);
   state_->changed.wait(lock, [&] { return state_->running == 0; });
+  const std::shared_ptr<Profiler> profiler = state_->profiler;
+  lock.unlock();
+  return profiler ? profiler->write() : Status();
 }
 
 }  // namespace qaickit::rt

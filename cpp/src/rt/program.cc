@@ -1,5 +1,6 @@
 #include "rt/program.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/cat.h"
@@ -61,6 +62,8 @@ Result<std::shared_ptr<Program>> Program::create(std::shared_ptr<Context> contex
   state->qpc = std::move(qpc);
   state->properties = std::move(properties);
   state->num_activations = num_activations;
+  static std::atomic<uint32_t> next_id{0};
+  state->id = next_id.fetch_add(1, std::memory_order_relaxed);
   return std::shared_ptr<Program>(new Program(std::move(state)));
 }
 
@@ -75,6 +78,9 @@ Status Program::State::load() {
     options.settings = {
         {"submit_num_retries", std::to_string(properties.submit_num_retries)},
         {"submit_retry_timeout_ms", std::to_string(properties.submit_retry_timeout_ms)}};
+    if (properties.threads_per_queue > 0) {
+      options.settings.emplace("threads_per_queue", std::to_string(properties.threads_per_queue));
+    }
   }
   QAICKIT_ASSIGN_OR_RETURN(const std::shared_ptr<Device> on, context->device(device));
   QAICKIT_ASSIGN_OR_RETURN(loaded, on->load(qpc, options));
@@ -92,6 +98,12 @@ Status Program::State::activate() {
   made->retained = find_retained(qpc->program());
   active = std::move(made);
   return {};
+}
+
+ProfileHead Program::State::profile_head() {
+  const std::lock_guard lock(mutex);
+  return {qpc->program().name, id, cat(context->backend().name, ":", device),
+          exec_objects.load(std::memory_order_relaxed)};
 }
 
 Status Program::load() {
@@ -122,6 +134,13 @@ Status Program::unload() {
 const ProgramSpec& Program::spec() const noexcept { return state_->qpc->program(); }
 const std::shared_ptr<Context>& Program::context() const noexcept { return state_->context; }
 const ProgramProperties& Program::properties() const noexcept { return state_->properties; }
+uint32_t Program::id() const noexcept { return state_->id; }
+
+bool Program::runs_on(int device) const noexcept {
+  const auto mapping = parse_mapping(state_->properties.dev_mapping);
+  return device == state_->device ||
+         (mapping.ok() && std::ranges::find(*mapping, device) != mapping->end());
+}
 
 bool Program::async() const noexcept {
   const std::lock_guard lock(state_->mutex);

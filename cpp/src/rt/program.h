@@ -8,6 +8,8 @@
 
 #include "base/aligned_array.h"
 #include "qaickit/rt.h"
+#include "rt/profile_text.h"
+#include "rt/recording.h"
 
 namespace qaickit::rt {
 
@@ -32,6 +34,13 @@ struct Program::State {
   ProgramProperties properties;
   int device = 0;
   uint32_t num_activations = 1;
+  uint32_t id = 0;
+
+  // Of runs.
+  Recordings recordings;
+  std::atomic<uint32_t> next_exec_object{0};
+  std::atomic<uint32_t> exec_objects{0};  // that live
+  std::atomic<uint32_t> in_flight{0};
 
   std::mutex mutex;
   std::shared_ptr<qaickit::Program> loaded;
@@ -39,6 +48,7 @@ struct Program::State {
 
   Status load();      // the mutex is held
   Status activate();  // the mutex is held
+  ProfileHead profile_head();
 };
 
 }  // namespace qaickit::rt

@@ -4,12 +4,26 @@
 #include <mutex>
 #include <thread>
 
+#include "base/cat.h"
 #include "qaickit/rt.h"
 
 namespace qaickit::rt {
 
+Result<uint32_t> QueueProperties::threads() const {
+  if (properties != kSingleThreaded && properties != kMultiThreaded) {
+    return Status(Code::kInvalidArgument,
+                  cat("properties of a queue: expected ", kSingleThreaded, " (one thread) or ",
+                      kMultiThreaded, " (several), got ", properties));
+  }
+  if (num_threads == 0 || num_threads > kMaxThreads) {
+    return Status(Code::kInvalidArgument,
+                  cat("numThreadsPerQueue: expected 1 to ", kMaxThreads, ", got ", num_threads));
+  }
+  return properties == kSingleThreaded ? 1 : num_threads;
+}
+
 struct Queue::State {
-  explicit State(uint32_t threads) : max_threads(std::clamp<uint32_t>(threads, 1, 64)) {}
+  explicit State(uint32_t threads) : max_threads(std::max<uint32_t>(threads, 1)) {}
 
   void serve() {
     std::unique_lock lock(mutex);
@@ -27,6 +41,8 @@ struct Queue::State {
   }
 
   const uint32_t max_threads;
+  std::shared_ptr<Context> context;  // null: of any context, and device
+  int device = 0;
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<std::shared_ptr<ExecObject>> jobs;
@@ -36,6 +52,16 @@ struct Queue::State {
 };
 
 Queue::Queue(uint32_t threads) : state_(std::make_unique<State>(threads)) {}
+
+Result<std::shared_ptr<Queue>> Queue::create(std::shared_ptr<Context> context, int device,
+                                             const QueueProperties& properties) {
+  QAICKIT_ASSIGN_OR_RETURN(const uint32_t threads, properties.threads());
+  QAICKIT_RETURN_IF_ERROR(context->device(device).status());
+  auto queue = std::make_shared<Queue>(threads);
+  queue->state_->context = std::move(context);
+  queue->state_->device = device;
+  return queue;
+}
 
 Queue::~Queue() {
   {
@@ -47,6 +73,15 @@ Queue::~Queue() {
 }
 
 Status Queue::enqueue(std::shared_ptr<ExecObject> exec) {
+  const Program& program = *exec->program();
+  if (state_->context && program.context() != state_->context) {
+    return Status(Code::kInvalidArgument, "the exec object's program is of another context");
+  }
+  if (state_->context && !program.runs_on(state_->device)) {
+    return Status(Code::kInvalidArgument,
+                  cat("the queue is of device ", state_->device,
+                      ", and the exec object's program runs on another one"));
+  }
   QAICKIT_RETURN_IF_ERROR(exec->begin());
   const std::lock_guard lock(state_->mutex);
   state_->jobs.push_back(std::move(exec));

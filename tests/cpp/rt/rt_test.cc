@@ -2,11 +2,18 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
 #include <numeric>
 #include <set>
 #include <thread>
 
+#include "base/cat.h"
+#include "container/scratch.h"
 #include "support/programs.h"
 #include "support/result.h"
 
@@ -34,7 +41,7 @@ std::shared_ptr<Program> null_program(const ProgramSpec& spec, ProgramProperties
 }
 
 TEST(RtExecObject, RunsOnAQueueAndHandsOutWhatItMade) {
-  Queue queue;
+  Queue queue(4);
   const auto exec = value_of(ExecObject::create(null_program(echo_program())));
   EXPECT_EQ(exec->wait().code(), Code::kFailedPrecondition);
   EXPECT_EQ(exec->data().status().code(), Code::kFailedPrecondition);
@@ -178,7 +185,7 @@ TEST(RtInferenceSet, SubmissionsFromManyThreadsComeBackByTheirIds) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
-  set->wait_all();
+  EXPECT_TRUE(is_ok(set->wait_all()));
   EXPECT_EQ(set->completed(), nullptr);
 }
 
@@ -219,6 +226,166 @@ TEST(RtBenchmarkSet, CountsWhatItRuns) {
   EXPECT_FALSE(set.run(0, 0).ok());
   ASSERT_TRUE(is_ok(set.disable()));
   EXPECT_FALSE(set.run(5, 0).ok());
+}
+
+TEST(RtBenchmarkSet, KeepsTheDataThatACallbackSets) {
+  BenchmarkSet set(null_context(), make_qpc(echo_program()), 0, 1, 1, {{data_of({5, 0, 0, 0}), {}}},
+                   {});
+  ASSERT_TRUE(is_ok(set.enable()));
+  std::vector<int64_t> seen;
+  const auto look = [&](const BenchmarkSet::Done& done) {
+    const auto made = value_of(done.exec->data());
+    seen.push_back(values_of(made[1])[0]);
+    const int64_t next = seen.back() + 1;
+    ASSERT_TRUE(is_ok(done.exec->set_data({{0, data_of({next, 0, 0, 0})}})));
+  };
+  for (int round = 0; round < 2; ++round) {  // each run begins with the set's own
+    seen.clear();
+    set.set_callback(look);
+    ASSERT_TRUE(is_ok(set.run(4, 0)));
+    EXPECT_EQ(seen, (std::vector<int64_t>{5, 6, 7, 8}));
+  }
+}
+
+TEST(RtBenchmarkSet, TellsStatisticsOfTheSamplesAskedFor) {
+  BenchmarkSet set(null_context(), make_qpc(echo_program()), 0, 2, 2, {}, {});
+  ASSERT_TRUE(is_ok(set.enable()));
+  std::mutex mutex;
+  std::set<std::pair<uint32_t, uint64_t>> told;
+  set.set_stats_callback(
+      [&](const std::string& text, uint64_t sample, const BenchmarkSet::Done& done) {
+        const std::lock_guard lock(mutex);
+        EXPECT_NE(text.find("\"scatter\""), std::string::npos);
+        told.emplace(done.activation, sample);
+      },
+      1, 2, BenchmarkSet::StatsFormat::kJson);
+  ASSERT_TRUE(is_ok(set.run(200, 0)));
+  for (uint32_t a = 0; a < 2; ++a) {
+    const uint64_t done = set.completed()[a];
+    for (uint64_t n = 0; n < 4; ++n) {
+      EXPECT_EQ(told.count({a, n}), (n == 1 || n == 2) && n < done ? 1u : 0u) << a << " " << n;
+    }
+  }
+}
+
+TEST(RtBenchmarkSet, RefusesSizesAndPropertiesThatAreNone) {
+  for (const auto& [set_size, activations] : {std::pair(0u, 1u), {1u, 0u}, {1u << 20, 1u << 20}}) {
+    BenchmarkSet set(null_context(), make_qpc(echo_program()), 0, set_size, activations, {}, {});
+    EXPECT_TRUE(is_error(set.enable(), Code::kInvalidArgument, "setSize"));
+  }
+  SetProperties properties;
+  properties.queue = QueueProperties{QueueProperties::kMultiThreaded, 0};
+  BenchmarkSet set(null_context(), make_qpc(echo_program()), 0, 1, 1, {}, properties);
+  EXPECT_TRUE(is_error(set.enable(), Code::kInvalidArgument, "numThreadsPerQueue"));
+}
+
+TEST(RtQueue, RunsOnlyWhatIsOfItsContextAndDevice) {
+  const auto context = value_of(Context::create({0, 1}, "null"));
+  const auto qpc = make_qpc(echo_program());
+  const auto on = [&](int device) {
+    return value_of(
+        ExecObject::create(value_of(Program::create(context, device, qpc, ProgramProperties()))));
+  };
+  const auto queue = value_of(Queue::create(context, 1, {}));
+  EXPECT_TRUE(is_error(queue->enqueue(on(0)), Code::kInvalidArgument, "device 1"));
+  const auto stranger = value_of(ExecObject::create(null_program(echo_program())));
+  EXPECT_TRUE(is_error(queue->enqueue(stranger), Code::kInvalidArgument, "context"));
+  const auto exec = on(1);
+  ASSERT_TRUE(is_ok(exec->set_data({data_of({1, 2, 3, 4}), data_of({0, 0, 0, 0})})));
+  ASSERT_TRUE(is_ok(queue->enqueue(exec)));
+  EXPECT_TRUE(is_ok(exec->wait()));
+  EXPECT_TRUE(is_error(Queue::create(context, 2, {}).status(), Code::kNotFound, "device 2"));
+  EXPECT_TRUE(is_error(Queue::create(context, 0, {7, 4}).status(), Code::kInvalidArgument, "7"));
+  EXPECT_TRUE(
+      is_error(Queue::create(context, 0, {1, 65}).status(), Code::kInvalidArgument, "1 to 64"));
+  EXPECT_EQ(value_of(QueueProperties{QueueProperties::kSingleThreaded, 4}.threads()), 1u);
+}
+
+TEST(RtExecObject, TellsTheMomentsOfItsLastRun) {
+  const auto exec = value_of(ExecObject::create(null_program(echo_program())));
+  EXPECT_EQ(exec->times().ended, 0u);
+  ASSERT_TRUE(is_ok(exec->set_data({data_of({1, 2, 3, 4}), data_of({0, 0, 0, 0})})));
+  ASSERT_TRUE(is_ok(exec->run()));
+  const RunTimes t = exec->times();
+  EXPECT_GT(t.enqueued, 0u);
+  EXPECT_TRUE(
+      std::ranges::is_sorted(std::array{t.enqueued, t.started, t.gathered, t.computed, t.ended}));
+  ASSERT_TRUE(is_ok(exec->set_data({data_of({1}), data_of({0, 0, 0, 0})})));
+  EXPECT_FALSE(exec->run().ok());
+  EXPECT_EQ(exec->times().ended, 0u);
+}
+
+std::vector<std::string> lines_of(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  return lines;
+}
+
+TEST(RtProfiler, WritesWhatRanBetweenStartAndStop) {
+  Scratch scratch;
+  const std::filesystem::path dir = scratch.path("");
+  const auto program = null_program(echo_program());
+  const auto idle = null_program(echo_program());
+  const auto exec = value_of(ExecObject::create(program));
+  ASSERT_TRUE(is_ok(exec->set_data({data_of({1, 2, 3, 4}), data_of({0, 0, 0, 0})})));
+  const auto profiler =
+      value_of(Profiler::create({program, idle}, ProfileType::kLatency, "p", dir.string()));
+  EXPECT_TRUE(is_error(profiler->stop(), Code::kFailedPrecondition, "not started"));
+  const auto file = [&](const auto& of) {
+    return dir / cat("p-program-", of->id(), "-latency.txt");
+  };
+  for (const size_t runs : {3u, 5u}) {  // started again, it begins anew
+    ASSERT_TRUE(is_ok(exec->run()));
+    ASSERT_TRUE(is_ok(profiler->start()));
+    EXPECT_FALSE(profiler->start().ok());
+    for (size_t n = 0; n < runs; ++n) ASSERT_TRUE(is_ok(exec->run()));
+    ASSERT_TRUE(is_ok(profiler->stop()));
+    EXPECT_EQ(lines_of(file(program)).size(), 5 + runs);
+  }
+  EXPECT_FALSE(std::filesystem::exists(file(idle)));
+}
+
+TEST(RtProfiler, RefusesWhatItCannotWriteTo) {
+  Scratch scratch;
+  const std::filesystem::path dir = scratch.path("");
+  const auto program = null_program(echo_program());
+  const auto made = [&](auto programs, const char* prefix, const std::string& directory) {
+    return Profiler::create(programs, ProfileType::kTrace, prefix, directory).status();
+  };
+  using Programs = std::vector<std::shared_ptr<Program>>;
+  const std::string here = dir.string();
+  EXPECT_TRUE(is_error(made(Programs{}, "p", here), Code::kInvalidArgument, "program"));
+  EXPECT_TRUE(is_error(made(Programs{program}, "a/b", here), Code::kInvalidArgument, "a/b"));
+  EXPECT_TRUE(is_error(made(Programs{program}, "p", here + "/no"), Code::kNotFound, "/no"));
+}
+
+TEST(RtProfiler, RunsFromManyThreadsAreAllRecorded) {
+  Scratch scratch;
+  const std::filesystem::path dir = scratch.path("");
+  constexpr size_t kThreads = 4;
+  constexpr size_t kEach = 50;
+  const auto program = null_program(echo_program());
+  const auto profiler =
+      value_of(Profiler::create({program}, ProfileType::kTrace, "p", dir.string()));
+  ASSERT_TRUE(is_ok(profiler->start()));
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&] {
+      const auto exec = value_of(ExecObject::create(program));
+      for (size_t n = 0; n < kEach; ++n) {
+        ASSERT_TRUE(is_ok(exec->set_data({data_of({1, 2, 3, 4}), data_of({0, 0, 0, 0})})));
+        ASSERT_TRUE(is_ok(exec->run()));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  ASSERT_TRUE(is_ok(profiler->stop()));
+  size_t inferences = 0;
+  for (const auto& line : lines_of(dir / cat("p-program-", program->id(), "-trace.json"))) {
+    inferences += line.find("\"inference\":") != std::string::npos;
+  }
+  EXPECT_EQ(inferences, kThreads * kEach);
 }
 
 TEST(RtStatus, HasTheVendorsNumbers) {
