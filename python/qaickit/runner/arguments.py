@@ -144,6 +144,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """
     parser = argparse.ArgumentParser(
         prog=PROG,
+        usage="%(prog)s -t DIRECTORY [options]; --help lists them",
         description="Run a QPC over and over, on any device.",
         allow_abbrev=False,
         epilog="Long options may also be written with one dash.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from qaickit.errors import (
     UnsupportedError,
 )
 from qaickit.network_desc import decode
-from qaickit.session import Session
+from qaickit.session import BACKEND_VARIABLE, Session
 
 _CARD = "qaic"
 _CARD_SETTINGS = ("threads_per_queue", "submit_retry_timeout_ms", "submit_num_retries")
@@ -73,41 +74,52 @@ def _open_on(ids: list[int], args: argparse.Namespace, warn: Warn) -> Session:
         "num_activations": args.num_activations,
         "set_size": args.set_size,
     }
-    settings = {name: getattr(args, name) for name in _CARD_SETTINGS}
-    settings = {name: value for name, value in settings.items() if value is not None}
-    raw = args.pre_post_processing == "off"
+    if _is_card(args.backend):
+        arguments["device_settings"] = _card_settings(ids, args, warn)
     session = Session(args.test_data, **arguments)
     try:
         session.setup()
-        if session.backend != _CARD:
-            _tell_host(session, ids, raw, warn)
-            return session
-        if len(ids) > 1:
-            shown = ":".join(map(str, ids))
-            raise UnsupportedError(
-                f"device map '{shown}': programs across several cards cannot be run yet; give -d "
-                "for one card"
-            )
-        stage = _last_stage(session.qpc_path) if raw else None
-        if raw and stage is None:
-            warn("--pre-post-processing off: the program has no such stages")
-        if stage is not None:
-            settings["skip_stage"] = stage
-        if not settings:
-            return session
     except QaicKitError:
         session.close()
         raise
-    session.close()
-    session = Session(args.test_data, device_settings=settings, **arguments)
-    session.setup()
+    if session.backend != _CARD:
+        _tell_host(session, ids, args, warn)
     return session
 
 
-def _tell_host(session: Session, ids: list[int], raw: bool, warn: Warn) -> None:
+def _is_card(backend: str | None) -> bool:
+    """Whether the program will run on one, by the rules of a session."""
+    name = backend or os.environ.get(BACKEND_VARIABLE)
+    if name:
+        return name == _CARD
+    cards = next(row for row in _core.backends() if row["name"] == _CARD)
+    return any(not device["simulated"] for device in cards["devices"])
+
+
+def _card_settings(ids: list[int], args: argparse.Namespace, warn: Warn) -> dict[str, str]:
+    settings = {
+        name: str(value) for name in _CARD_SETTINGS if (value := getattr(args, name)) is not None
+    }
+    if len(ids) > 1:
+        shown = ":".join(map(str, ids))
+        raise UnsupportedError(
+            f"device map '{shown}': programs across several cards cannot be run yet; give -d for "
+            "one card"
+        )
+    if args.pre_post_processing == "off":
+        stage = _last_stage(locate_model(args.test_data).path)
+        if stage is None:
+            warn("--pre-post-processing off: the program has no such stages")
+        else:
+            settings["skip_stage"] = stage
+    return settings
+
+
+def _tell_host(session: Session, ids: list[int], args: argparse.Namespace, warn: Warn) -> None:
+    """What only cards have was left out."""
     if len(ids) > 1:
         warn(f"device map: {session.backend} is no card, and runs the whole program on one device")
-    if raw:
+    if args.pre_post_processing == "off":
         warn(
             f"--pre-post-processing off: {session.backend} has no such stages; its buffers are "
             "those of the program"
@@ -115,7 +127,7 @@ def _tell_host(session: Session, ids: list[int], raw: bool, warn: Warn) -> None:
 
 
 def _last_stage(qpc_path: str) -> str | None:
-    """The last of the program's stages; without it all are skipped."""
+    """The last of the program's stages: with it all are skipped. None: it has none."""
     present = {segment["name"] for segment in _core.read_qpc(qpc_path)["segments"]}
     if "networkdesc.bin" not in present:
         return None
