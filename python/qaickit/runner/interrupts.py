@@ -9,7 +9,10 @@ from typing import Any
 
 
 class Interrupts:
-    """While entered: SIGINT and SIGTERM are wishes to end; a second one ends at once, as usual."""
+    """While entered: SIGINT and SIGTERM are wishes to end; a second one ends at once, as usual.
+
+    One that is ignored stays so: a shell has it ignored by what runs in the background.
+    """
 
     def __init__(self) -> None:
         self.number: int | None = None  # of the signal that came
@@ -19,7 +22,8 @@ class Interrupts:
         # Python hands signals to the main thread only.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(

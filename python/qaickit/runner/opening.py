@@ -18,6 +18,7 @@ from qaickit.errors import (
     UnsupportedError,
 )
 from qaickit.network_desc import decode
+from qaickit.runner.arguments import OPTIONS
 from qaickit.session import BACKEND_VARIABLE, Session
 
 _CARD = "qaic"
@@ -117,6 +118,10 @@ def _card_settings(ids: list[int], args: argparse.Namespace, warn: Warn) -> dict
 
 def _tell_host(session: Session, ids: list[int], args: argparse.Namespace, warn: Warn) -> None:
     """What only cards have was left out."""
+    given = [name for name in _CARD_SETTINGS if getattr(args, name) is not None]
+    if given:
+        options = ", ".join(row.names[-1] for row in OPTIONS if row.dest in given)
+        warn(f"{options}: only a card has that; {session.backend} does without")
     if len(ids) > 1:
         warn(f"device map: {session.backend} is no card, and runs the whole program on one device")
     if args.pre_post_processing == "off":
