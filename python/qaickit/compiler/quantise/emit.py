@@ -120,7 +120,8 @@ class _Emitter:
         node = onnx.NodeProto()
         node.CopyFrom(step.node)
         if step.role is Role.PASSING:
-            self._scales[step.result] = self._scales[step.data[0]]
+            same = self._scales[step.data[0]]
+            self._scales.update(dict.fromkeys(step.results, same))
         weights = _weights_input(step)
         for index, name in enumerate(step.node.input):
             if name in step.data:
@@ -132,28 +133,29 @@ class _Emitter:
                 node.input[index] = self._operand(name)
         if weights is not None and len(node.input) > 2 and node.input[2]:
             node.input[2] = self._bias(step, node.input[2])
-        if step.quantised:
+        results = step.results if step.quantised else ()
+        for index, result in enumerate(results):
             # Whoever takes the result by its name is to see what the integers stand for.
-            node.output[0] = self._fresh(f"{step.result}.float")
+            node.output[index] = self._fresh(f"{result}.float")
         self._nodes.append(node)
-        if step.quantised:
-            self._requantise(step, node.output[0])
+        for produced, result in zip(node.output, results, strict=False):
+            self._requantise(step, produced, result)
 
-    def _requantise(self, step: Step, produced: str) -> None:
-        """The result of a step as integers, and from them under its own name."""
-        scale = self._scales[step.result]
-        current = self._quantise(produced, step.result, scale, signed=False)
+    def _requantise(self, step: Step, produced: str, result: str) -> None:
+        """A result of a step as integers, and from them under its own name."""
+        scale = self._scales[result]
+        current = self._quantise(produced, result, scale, signed=False)
         low, high = self._limits(step, scale)
         if (low, high) != (0, _UINT8_MAX):
             limits = [
-                self._constant(f"{step.result}.{side}", np.array(value, np.uint8))
+                self._constant(f"{result}.{side}", np.array(value, np.uint8))
                 for side, value in (("least", low), ("greatest", high))
             ]
-            clipped = self._fresh(f"{step.result}.clipped")
+            clipped = self._fresh(f"{result}.clipped")
             self._add("Clip", [current, *limits], clipped)
             current = clipped
-        self._made[step.result, "uint8"] = step.result
-        self._add("DequantizeLinear", [current, *self._scale_names(scale, False)], step.result)
+        self._made[result, "uint8"] = result
+        self._add("DequantizeLinear", [current, *self._scale_names(scale, False)], result)
 
     def _limits(self, step: Step, scale: ActivationScale) -> tuple[int, int]:
         """What folded clamps leave of 0..255. Rounding is monotone, so this is exact."""

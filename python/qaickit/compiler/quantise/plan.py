@@ -9,7 +9,7 @@ normalisations, softmax and the like have no integer kernels that pay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -39,10 +39,17 @@ ROLES: Mapping[str, Role] = {
     "LeakyRelu": Role.FOLLOWER,
     "Mul": Role.FOLLOWER,
     "Sigmoid": Role.FOLLOWER,
+    "DepthToSpace": Role.PASSING,
+    "Expand": Role.PASSING,
     "Flatten": Role.PASSING,
+    "Gather": Role.PASSING,
     "MaxPool": Role.PASSING,
     "Reshape": Role.PASSING,
+    "Resize": Role.PASSING,
+    "Slice": Role.PASSING,
+    "Split": Role.PASSING,
     "Squeeze": Role.PASSING,
+    "Tile": Role.PASSING,
     "Transpose": Role.PASSING,
     "Unsqueeze": Role.PASSING,
     "Clip": Role.CLAMP,
@@ -99,6 +106,11 @@ class Step:
     clamps: tuple[onnx.NodeProto, ...] = ()
     quantised: bool = True
 
+    @property
+    def results(self) -> tuple[str, ...]:
+        """`result`; of a passing node all that it gives, since a Split gives several."""
+        return tuple(self.node.output) if self.role is Role.PASSING else (self.result,)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -115,7 +127,8 @@ class Plan:
             names.update(dict.fromkeys(step.data))
             if step.quantised and step.role is not Role.PASSING:
                 names[step.result] = None
-        same = {step.result for step in self.steps if step.role is Role.PASSING}
+        passing = [step for step in self.steps if step.role is Role.PASSING]
+        same = {name for step in passing for name in step.results}
         return [name for name in names if name not in same]
 
 
@@ -151,12 +164,18 @@ def _belongs(node: onnx.NodeProto, chosen: Mapping[str, onnx.NodeProto], graph: 
     """True where the node's neighbours make it worth computing with integers."""
     if ROLES[node.op_type] is Role.ANCHOR:
         return True
-    takers = graph.consumers.get(node.output[0], [])
-    wanted = any(taker.output[0] in chosen for taker in takers)
+    wanted = _is_taken(node.output, chosen, graph)
     if ROLES[node.op_type] is Role.CLAMP and not wanted:
         source = graph.producers.get(node.input[0])
         wanted = source is not None and source.op_type in _ALWAYS_QUANTISED
-    return wanted and all(name in chosen for name in data_inputs(node, graph))
+    makers = [graph.producers.get(name) for name in data_inputs(node, graph)]
+    return wanted and all(maker is not None and maker.output[0] in chosen for maker in makers)
+
+
+def _is_taken(names: Iterable[str], chosen: Mapping[str, onnx.NodeProto], graph: Graph) -> bool:
+    """True where one of the tensors goes to a node that is chosen."""
+    takers = (taker for name in names for taker in graph.consumers.get(name, []))
+    return any(taker.output[0] in chosen for taker in takers)
 
 
 def data_inputs(node: onnx.NodeProto, graph: Graph) -> list[str]:
@@ -177,8 +196,8 @@ def _steps(chosen: Mapping[str, onnx.NodeProto], graph: Graph) -> list[Step]:
         clamps = _clamps_behind(node, chosen, graph)
         folded |= {clamp.output[0] for clamp in clamps}
         result = clamps[-1].output[0] if clamps else name
-        takers = graph.consumers.get(result, [])
-        taken = any(taker.output[0] in chosen for taker in takers)
+        gives = node.output if ROLES[node.op_type] is Role.PASSING else [result]
+        taken = _is_taken(gives, chosen, graph)
         steps.append(
             Step(
                 node=node,
@@ -256,6 +275,11 @@ def _constant_limits(node: onnx.NodeProto, graph: Graph) -> bool:
     return all(_float_constant(name, graph) for name in node.input[1:] if name)
 
 
+def _nearest(node: onnx.NodeProto, _graph: Graph) -> bool:
+    """Other ways of resizing compute new values."""
+    return all(a.s in (b"", b"nearest") for a in node.attribute if a.name == "mode")
+
+
 def _one_output(node: onnx.NodeProto, _graph: Graph) -> bool:
     return sum(map(bool, node.output)) == 1
 
@@ -269,6 +293,7 @@ _CHECKS: Mapping[str, Callable[[onnx.NodeProto, Graph], bool]] = {
     "Mul": _binary,
     "Clip": _constant_limits,
     "MaxPool": _one_output,
+    "Resize": _nearest,
 }
 
 
