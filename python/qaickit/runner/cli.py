@@ -81,7 +81,7 @@ class _Job:
             self._dump_inputs()
         with Interrupts() as interrupts:
             run = self._run(interrupts)
-        self._reports.write(run.records)
+        self._reports.write()
         self._tell_rate(run)
         for text in self._mismatches:
             print(f"{PROG}: error: {text}", file=sys.stderr)
@@ -98,19 +98,23 @@ class _Job:
         args = self._args
         live = Live(args.live_period / 1e3, rate=args.live_reporting, latencies=args.stats)
 
-        def tick(inferences: int, records: Sequence[engine.Record]) -> bool:
-            live.tick(inferences, records)
-            self._reports.tick(records)
+        def tick(inferences: int) -> bool:
+            live.tick(inferences)
+            self._reports.tick()
             return interrupts.number is None
 
-        keep_records = bool(args.profiles) or args.stats
-        # Anything to be seen of single inferences?
-        if keep_records or len(self._feeds) > 1 or self._written or self._feeds.has_expected:
-            observed = engine.Observed(
-                self._session, self._feeds, args.num_activations, args.set_size, self._look
-            )
-            return observed.run(self._length, tick, keep_records=keep_records)
-        return engine.run_natively(self._session, self._feeds, self._length, tick)
+        def look(record: engine.Record, outputs: dict[str, inputs.Array]) -> None:
+            live.add(record)
+            self._reports.add(record)
+            self._look(record.place, outputs)
+
+        seen = args.profiles or args.stats or self._written or self._feeds.has_expected
+        if not seen and len(self._feeds) == 1:
+            return engine.run_natively(self._session, self._feeds, self._length, tick)
+        observed = engine.Observed(
+            self._session, self._feeds, args.num_activations, args.set_size, look
+        )
+        return observed.run(self._length, tick)
 
     # --- before
 

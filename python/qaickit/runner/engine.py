@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from qaickit.runner.inputs import Array, Feeds
@@ -52,17 +52,17 @@ class Length:
 
 @dataclass(frozen=True)
 class Run:
-    """All of them. `records` is empty where none were to be kept."""
+    """How many inferences ended, in how many seconds."""
 
     inferences: int
     seconds: float
-    records: tuple[Record, ...] = ()
 
 
-Look = Callable[[Place, dict[str, Array]], None]
-# Called many times a second with the inferences that have ended and their records so far (which
-# may be none), on the main thread; False ends the run.
-Tick = Callable[[int, Sequence[Record]], bool]
+# Called after each inference, with its outputs, on the thread that ran it.
+Look = Callable[[Record, dict[str, Array]], None]
+# Called many times a second with the number of inferences that have ended, on the main thread;
+# False ends the run.
+Tick = Callable[[int], bool]
 
 
 def run_natively(session: Session, feeds: Feeds, length: Length, tick: Tick) -> Run:
@@ -72,9 +72,7 @@ def run_natively(session: Session, feeds: Feeds, length: Length, tick: Tick) -> 
         if length.seconds is None
         else {"inf_time": length.seconds}
     )
-    done, _, elapsed, _ = session.run_benchmark(
-        input_dict=feeds[0].inputs, tick=lambda inferences: tick(inferences, ()), **arguments
-    )
+    done, _, elapsed, _ = session.run_benchmark(input_dict=feeds[0].inputs, tick=tick, **arguments)
     return Run(done, elapsed)
 
 
@@ -82,8 +80,8 @@ class Observed:
     """The same with a thread for each set of buffers.
 
     Activation a of A runs the inferences a, a + A, a + 2A and so on, so that it does not depend on
-    chance which inputs it gets; inference i has feed i, and round again. `look` is called after
-    each, on its thread. The first error ends the run and is raised.
+    chance which inputs it gets; inference i has feed i, and round again. The first error ends the
+    run and is raised.
     """
 
     def __init__(
@@ -97,16 +95,15 @@ class Observed:
         self._numbers = [itertools.count() for _ in range(activations)]
         self._in_flight = [0] * activations
         self._lock = threading.Lock()
-        self._records: list[Record] = []
         self._errors: list[BaseException] = []
         self._done = 0
         self._last_end = 0.0
         self._ending = False
 
-    def run(self, length: Length, tick: Tick, *, keep_records: bool) -> Run:
+    def run(self, length: Length, tick: Tick) -> Run:
         """Runs until the length is reached, or `tick` says so."""
         self._session.setup()
-        self._length, self._keep = length, keep_records
+        self._length = length
         self._start = time.monotonic()
         threads = [
             threading.Thread(target=self._lane, args=(activation, lane), daemon=True)
@@ -121,12 +118,11 @@ class Observed:
         for thread in threads:
             while thread.is_alive():
                 thread.join(_TICK_SECONDS)
-                if not self._ending and not tick(self._done, self._records):
+                if not self._ending and not tick(self._done):
                     self._ending = True
         if self._errors:
             raise self._errors[0]
-        records = sorted(self._records, key=lambda record: record.place.index)
-        return Run(self._done, self._last_end, tuple(records))
+        return Run(self._done, self._last_end)
 
     def _lane(self, activation: int, lane: int) -> None:
         try:
@@ -159,9 +155,7 @@ class Observed:
             place, lane, stages["start"] - self._start, stages["wait"], stages["gather"],
             stages["device"], stages["scatter"], before,
         )  # fmt: skip
-        self._look(place, outputs)
+        self._look(record, outputs)
         with self._lock:
             self._done += 1
             self._last_end = max(self._last_end, record.start + record.total)
-            if self._keep:
-                self._records.append(record)

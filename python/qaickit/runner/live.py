@@ -18,10 +18,15 @@ class Live:
         self._latencies = latencies
         self._start = time.monotonic()
         self._next = self._start + period
-        self._told = 0  # records
+        self._records: list[Record] = []  # of the period
 
-    def tick(self, inferences: int, records: Sequence[Record]) -> None:
-        """`inferences` that have ended, and `records` of them; prints where a period is over."""
+    def add(self, record: Record) -> None:
+        """An inference that has ended; from any thread."""
+        if self._latencies:
+            self._records.append(record)
+
+    def tick(self, inferences: int) -> None:
+        """How many have ended; prints where a period is over."""
         now = time.monotonic()
         if now < self._next:
             return
@@ -36,8 +41,8 @@ class Live:
                 flush=True,
             )
         if self._latencies:
-            print(_latency_line(records[self._told :]), flush=True)
-            self._told = len(records)
+            records, self._records = self._records, []
+            print(_latency_line(records), flush=True)
 
 
 def _latency_line(records: Sequence[Record]) -> str:

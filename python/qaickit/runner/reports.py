@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -43,20 +45,32 @@ class Reports:
         self._device = f"device: {device['backend']}:{device['id']} {device['name']}"
         self._operators: dict[int, Sequence[opstats.Operator] | str] = {}
         self._next = time.monotonic() + args.profile_period / 1e3
+        self._first = args.profile_delay / 1e3
+        self._end = math.inf
+        if args.profile_duration is not None:
+            self._end = self._first + args.profile_duration / 1e3
+        self._lock = threading.Lock()
+        self._kept: list[list[Record]] = [[] for _ in range(args.num_activations)]
         if args.profiles:
             self._directory = existing_directory(args.profile_dir, "--aic-profiling-out-dir")
 
-    def tick(self, records: Sequence[Record]) -> None:
+    def add(self, record: Record) -> None:
+        """An inference that has ended; kept where a profile has it. From any thread."""
+        if self._args.profiles and self._is_wanted(record):
+            kept = self._kept[record.place.activation]
+            with self._lock:
+                if len(kept) < self._args.profile_samples:
+                    kept.append(record)
+
+    def tick(self) -> None:
         """Writes the files of a streaming profile anew where their time has come."""
         now = time.monotonic()
         if not self._args.streams or now < self._next:
             return
         self._next = now + self._args.profile_period / 1e3
-        self._write_tables(
-            list(records), lambda name, data: write_file(self._directory / name, data, "a profile")
-        )
+        self._write_tables(lambda name, data: write_file(self._directory / name, data, "a profile"))
 
-    def write(self, records: Sequence[Record]) -> None:
+    def write(self) -> None:
         """Writes all files; to be called at the end."""
         if not self._args.profiles:
             return
@@ -65,19 +79,20 @@ class Reports:
             profiles.replace_file(self._directory, name, data)
 
         if STATS in self._args.profiles:
-            for record in self._chosen(records):
+            by_index = sorted(itertools.chain(*self._kept), key=lambda record: record.place.index)
+            for record in by_index:
                 place = record.place
                 text = opstats.stats_text(self._program, record, self._operators_of(record))
                 write(
                     f"aic-profiling-program-0-activation-{place.activation}-inf-{place.number}.txt",
                     text.encode(),
                 )
-        self._write_tables(records, write)
+        self._write_tables(write)
 
-    def _write_tables(self, records: Sequence[Record], write: Write) -> None:
-        chosen = self._chosen(records)
-        for activation in range(self._args.num_activations):
-            own = [record for record in chosen if record.place.activation == activation]
+    def _write_tables(self, write: Write) -> None:
+        for activation, kept in enumerate(self._kept):
+            with self._lock:
+                own = sorted(kept, key=lambda record: record.place.number)
             for profile in self._args.profiles:
                 prefix = f"aic-profiling-program-{activation}"
                 if profile == LATENCY:
@@ -96,22 +111,14 @@ class Reports:
             self._device,
         )
 
-    def _chosen(self, records: Sequence[Record]) -> list[Record]:
-        """Those of each activation that the options mean, in order."""
-        args = self._args
-        first = args.profile_delay / 1e3
-        length = math.inf if args.profile_duration is None else args.profile_duration / 1e3
-        step = SAMPLING[args.profile_rate]
-        left = dict.fromkeys(range(args.num_activations), args.profile_samples)
-        chosen = []
-        for record in sorted(records, key=lambda record: record.place.index):
-            number = record.place.number - args.profile_start
-            if number < 0 or number % step or not first <= record.start < first + length:
-                continue
-            if left[record.place.activation] > 0:
-                left[record.place.activation] -= 1
-                chosen.append(record)
-        return chosen
+    def _is_wanted(self, record: Record) -> bool:
+        """Whether the options mean it: by its number, or by when it began."""
+        args, step = self._args, SAMPLING[self._args.profile_rate]
+        number = record.place.number - args.profile_start
+        if number < 0 or number % step or not self._first <= record.start < self._end:
+            return False
+        # Those in a window of time are counted as they end.
+        return self._first > 0 or self._end < math.inf or number // step < args.profile_samples
 
     def _operators_of(self, record: Record) -> Sequence[opstats.Operator] | str:
         """Once for each feed: the same inputs take the same operators."""
