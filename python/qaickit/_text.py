@@ -6,7 +6,13 @@ import difflib
 from collections.abc import Iterable
 
 
-def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """ "; did you mean 'x'?" for the nearest of `known`, or nothing when none is near."""
-    matches = difflib.get_close_matches(given, list(known), n=1)
-    return f"; did you mean '{matches[0]}'?" if matches else ""
+def nearest(given: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The name in `known` that is most like `given`; None where none is, `cutoff` being 0 to 1."""
+    matches = difflib.get_close_matches(given, list(known), n=1, cutoff=cutoff)
+    return matches[0] if matches else None
+
+
+def did_you_mean(given: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """ "; did you mean 'x'?" for the `nearest` of `known`, or nothing when none is near."""
+    found = nearest(given, known, cutoff=cutoff)
+    return "" if found is None else f"; did you mean '{found}'?"

@@ -11,7 +11,6 @@ without a word is an accuracy lost without a reason. What does not fit the model
 
 from __future__ import annotations
 
-import difflib
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qaickit import _npz
+from qaickit._text import did_you_mean
 from qaickit.errors import (
     DataLossError,
     InvalidArgumentError,
@@ -409,11 +409,9 @@ def _not_found(name: str | Path) -> Exception:
         return NotFoundError(
             f"dataset '{name}': expected a .npz or .npy file or a directory there, found nothing"
         )
-    nearest = difflib.get_close_matches(str(name), DATASETS, n=1)
-    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
     return InvalidArgumentError(
         f"dataset '{name}': not known; expected one of {known}, or the path of a .npz or .npy "
-        f"file or of a directory of .npy files{hint}"
+        f"file or of a directory of .npy files{did_you_mean(str(name), DATASETS)}"
     )
 
 

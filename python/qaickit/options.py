@@ -11,7 +11,6 @@ since programs pass on what their own command line got.
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import numbers
@@ -25,6 +24,7 @@ from types import MappingProxyType
 from typing import Any
 
 from qaickit._files import read_file
+from qaickit._text import nearest
 from qaickit.errors import InvalidArgumentError, UnsupportedError
 
 
@@ -638,10 +638,8 @@ def _collect(entries: Iterable[tuple[Any, Any, str]]) -> dict[str, tuple[Any, st
 
 
 def _did_you_mean(key: str, known: Iterable[str]) -> str:
-    nearest = difflib.get_close_matches(_normalised(key), list(known), n=1)
-    if not nearest:
-        return ""
-    return f"; did you mean '{_BY_KEY[nearest[0]].name}'?"
+    found = nearest(_normalised(key), known)
+    return "" if found is None else f"; did you mean '{_BY_KEY[found].name}'?"
 
 
 def _checked(option: Option, value: Any, origin: str) -> Any:

@@ -242,11 +242,11 @@ def test_scenarios_in_any_case(word: str, scenario: Scenario) -> None:
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--senario", "x"], "unknown flag --senario; did you mean --scenario?"),
-        (["--target-qpss=5"], "unknown flag --target-qpss; did you mean --target-qps?"),
+        (["--senario", "x"], "unknown flag --senario; did you mean '--scenario'?"),
+        (["--target-qpss=5"], "unknown flag --target-qpss; did you mean '--target-qps'?"),
         (["--target", "5"], "unknown flag --target"),
         (["stray"], "unexpected argument 'stray'"),
-        (["--scenario", "offlin"], "got 'offlin'; did you mean Offline?"),
+        (["--scenario", "offlin"], "got 'offlin'; did you mean 'Offline'?"),
         (["--mode", "perf"], "expected one of performance, accuracy, submission"),
         (["--target-qps", "0"], "--target-qps: expected a number above 0, got '0'"),
         (["--target-qps", "nan"], "expected a number above 0"),

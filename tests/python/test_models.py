@@ -12,7 +12,7 @@ import onnxruntime as ort
 import pytest
 
 from qaickit.datasets import load_dataset
-from qaickit.errors import InvalidArgumentError, NotFoundError
+from qaickit.errors import InvalidArgumentError, NotFoundError, QaicKitError
 from qaickit.models import MODELS, ModelSpec, cache_dir, find_model
 from qaickit.models.__main__ import main
 from qaickit.models._shaped import Builder
@@ -329,7 +329,7 @@ def test_resnet50_failed_build_leaves_nothing_behind(
         raise OSError("disk full")
 
     monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(QaicKitError, match=r"cannot write the model .*r.onnx.*disk full"):
         build_resnet50(tmp_path / "r.onnx", width=4, image=32)
     assert list(tmp_path.iterdir()) == []
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from qaickit._text import did_you_mean
 from qaickit.compile.presets import Preset, resolve_preset
 from qaickit.compiler.flags import Flags, from_argv
 from qaickit.errors import InvalidArgumentError
@@ -134,8 +134,7 @@ def _value(word: str, argument: str, value: str, waiting: Iterator[str]) -> str:
 
 def _take_other(found: Arguments, name: str, text: str | None) -> None:
     if name:
-        near = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0.8)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
+        hint = did_you_mean(name, _BY_NAME, cutoff=0.8)
         found.warnings.append(f"option '-{name}' is not known and is ignored{hint}")
     elif "model" in found.words:
         raise InvalidArgumentError(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
 
+from qaickit._text import did_you_mean
 from qaickit.errors import InvalidArgumentError, UnsupportedError
 
 # A dimension: its size, or the name to define it by.
@@ -196,8 +196,7 @@ def _refuse_unknown(symbols: Mapping[str, int], known: set[str]) -> None:
                 f"onnx_define_symbol defines '{name}', but all shapes of this model are fixed; "
                 "leave the option out"
             )
-        nearest = difflib.get_close_matches(name, sorted(known), n=1)
-        hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
+        hint = did_you_mean(name, sorted(known)) or "."
         raise InvalidArgumentError(
             f"onnx_define_symbol defines '{name}', which this model does not have{hint} Its "
             f"symbols: {', '.join(sorted(known))}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import math
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from qaickit._text import did_you_mean, nearest
 from qaickit.loadgen.scenarios import Mode, Scenario
 
 __all__ = ["BUILT_IN", "build_parser", "parse"]
@@ -46,8 +46,7 @@ class _Parser(argparse.ArgumentParser):
         word = words[0].partition("=")[0]
         if not word.startswith("-"):
             self.error(f"unexpected argument '{word}'")
-        nearest = difflib.get_close_matches(word, self._option_string_actions, n=1)
-        self.error(f"unknown flag {word}" + (f"; did you mean {nearest[0]}?" if nearest else ""))
+        self.error(f"unknown flag {word}{did_you_mean(word, self._option_string_actions)}")
 
 
 def _of_enum(kind: type[_Choice]) -> Callable[[str], _Choice]:
@@ -57,8 +56,8 @@ def _of_enum(kind: type[_Choice]) -> Callable[[str], _Choice]:
         word = text.lower().replace("-", "").replace("_", "")
         if word in by_word:
             return by_word[word]
-        nearest = difflib.get_close_matches(word, by_word, n=1)
-        hint = f"; did you mean {by_word[nearest[0]].value}?" if nearest else ""
+        found = nearest(word, by_word)
+        hint = "" if found is None else f"; did you mean '{by_word[found].value}'?"
         names = ", ".join(str(member.value) for member in kind)
         raise argparse.ArgumentTypeError(f"expected one of {names}, got '{text}'{hint}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import time
@@ -15,6 +14,7 @@ import numpy as np
 
 from qaickit import _core
 from qaickit._files import error_from_os, locate_model
+from qaickit._text import did_you_mean
 from qaickit.compiler import CompileSettings, ensure_qpc
 from qaickit.compiler.source import OnnxSource
 from qaickit.datasets import Dataset, InputSpec, load_dataset
@@ -147,11 +147,9 @@ def find_choice(model: str) -> Choice:
         return _registered(model)
     looks_like_path = len(Path(model).parts) > 1 or "." in model or any(c in model for c in "*?[")
     if not looks_like_path and not os.path.exists(model):
-        nearest = difflib.get_close_matches(model, MODELS, n=1)
-        hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
         raise NotFoundError(
             f"--model '{model}': expected {', '.join(MODELS)}, or the path of an ONNX file or a "
-            f"QPC{hint}"
+            f"QPC{did_you_mean(model, MODELS)}"
         )
     found = locate_model(model)
     return Choice(label=_label(found.path), path=found.path, is_onnx=found.is_onnx)

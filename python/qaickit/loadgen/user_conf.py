@@ -7,7 +7,6 @@ wanted. `read_conf` finds all of that first, and looks settings up the way LoadG
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from qaickit._text import nearest
 from qaickit.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
 from qaickit.loadgen.scenarios import Scenario
 
@@ -182,15 +182,14 @@ class _Line(NamedTuple):
 
 
 def _nearest(word: str, known: Iterable[str]) -> str | None:
-    names = list(known)
-    by_lower = {name.lower(): name for name in names}
-    found = difflib.get_close_matches(word.lower(), list(by_lower), n=1)
-    return by_lower[found[0]] if found else None
+    by_lower = {name.lower(): name for name in known}
+    found = nearest(word.lower(), by_lower)
+    return None if found is None else by_lower[found]
 
 
 def _write_nearest(word: str, known: Iterable[str], otherwise: str) -> str:
-    nearest = _nearest(word, known)
-    return f"write '{nearest}'" if nearest else otherwise
+    found = _nearest(word, known)
+    return f"write '{found}'" if found else otherwise
 
 
 def _plain(number: float) -> str:

@@ -11,12 +11,13 @@ Importing this module loads neither onnx nor numpy.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from qaickit._files import make_directory
+from qaickit._text import did_you_mean
 from qaickit.errors import InvalidArgumentError, NotFoundError
 
 __all__ = ["MODELS", "ModelSpec", "cache_dir", "find_model"]
@@ -52,7 +53,7 @@ class ModelSpec:
 
         Raises:
             NotFoundError: the file of a packaged model is missing. A FileNotFoundError.
-            OSError: the file cannot be written.
+            QaicKitError: the file cannot be written.
         """
         if self.path.is_file():
             return self.path
@@ -61,7 +62,7 @@ class ModelSpec:
                 f"model '{self.name}': expected its file at {self.path}, found none; "
                 "the package is incomplete, install qaickit again"
             )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(str(self.path.parent), "the directory of the model")
         self.builder(self.path)
         return self.path
 
@@ -155,8 +156,7 @@ def find_model(name: str) -> ModelSpec:
     """
     if name in MODELS:
         return MODELS[name]
-    nearest = difflib.get_close_matches(name, MODELS, n=1)
-    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
     raise InvalidArgumentError(
-        f"model '{name}': not known; expected one of {', '.join(MODELS)}{hint}"
+        f"model '{name}': not known; expected one of {', '.join(MODELS)}"
+        f"{did_you_mean(name, MODELS)}"
     )

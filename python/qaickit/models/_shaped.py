@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from qaickit._files import write_file
 from qaickit.errors import InvalidArgumentError
 
 RANDOM_WEIGHTS_PROPERTY = "qaickit.random_weights"
@@ -77,15 +77,7 @@ def write_model(model: onnx.ModelProto, path: str | os.PathLike[str]) -> Path:
     """Write a model, which appears whole or not at all; its directory must exist.
 
     Raises:
-        OSError: the file cannot be written.
+        QaicKitError: the file cannot be written; of the kinds of `qaickit._files.write_file`.
     """
-    target = Path(path)
-    # Beside the target, since a rename must stay on one file system. Not from tempfile, whose
-    # files only their owner may read.
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
+    write_file(path, model.SerializeToString(deterministic=True), "the model")
+    return Path(path)

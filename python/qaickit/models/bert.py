@@ -178,6 +178,6 @@ def build_bert(path: str | os.PathLike[str]) -> Path:
     must exist.
 
     Raises:
-        OSError: the file cannot be written.
+        QaicKitError: the file cannot be written.
     """
     return write_model(make_bert(), path)

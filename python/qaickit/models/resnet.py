@@ -144,7 +144,7 @@ def build_resnet50(
 
     Raises:
         InvalidArgumentError: an argument is out of range. A ValueError.
-        OSError: the file cannot be written.
+        QaicKitError: the file cannot be written.
     """
     model = make_resnet50(seed=seed, batch=batch, width=width, image=image, classes=classes)
     return write_model(model, path)
