@@ -38,7 +38,7 @@ PREFIX = "/opt/qti-aic"
 RECORD = ".qaickit-links.json"
 _PACKAGE = "qaickit"
 # The vendor's other tools lie in `tools`.
-_IN_EXEC = ("qaic-exec", "qaic-compile", "qaic-runner")
+_IN_EXEC = ("qaic-exec", "qaic-compile", "qaic-runner", "qaic-api-test")
 _VERSION_FILES = ("versions/apps.xml", "versions/platform.xml")
 
 

@@ -43,7 +43,6 @@ NO_SUCH_DEVICE = 255
 AFTER_HELP = 255
 WRONG_USAGE = 255
 FAILURE = 1
-_KIB_PER_MIB = 1024
 _SIM_LIBRARY = "libqaicsim.so"
 
 
@@ -102,8 +101,9 @@ def _firmware(of: str, firmware: QaicFirmwareDict) -> Iterator[tuple[str, object
 
 def _resources(device: QaicDeviceDict) -> Iterator[tuple[str, object]]:
     r = device["resources"]
-    yield "Dram Total", f"{r['dram_total_kib'] // _KIB_PER_MIB} MB"
-    yield "Dram Free", f"{r['dram_free_kib'] // _KIB_PER_MIB} MB"
+    # The vendor's open tool says MB; scripts for its other one divide what they find by 1024.
+    yield "Dram Total", f"{r['dram_total_kib']} KB"
+    yield "Dram Free", f"{r['dram_free_kib']} KB"
     yield "Dram Fragmentation", f"{device['fragmentation'] / 100:.2f}%"
     yield "Vc Total", r["vc_total"]
     yield "Vc Free", r["vc_free"]
@@ -237,8 +237,8 @@ def _print_sums(devices: Sequence[QaicDeviceDict]) -> None:
     print(f"\tReady:{len(ready)}")
     print(f"\tNsp Total:{sum(r['nsp_total'] for r in resources)}")
     print(f"\tNsp Free:{sum(r['nsp_free'] for r in resources)}")
-    print(f"\tDram Total:{sum(r['dram_total_kib'] for r in resources) // _KIB_PER_MIB} MB")
-    print(f"\tDram Free:{sum(r['dram_free_kib'] for r in resources) // _KIB_PER_MIB} MB")
+    print(f"\tDram Total:{sum(r['dram_total_kib'] for r in resources)} KB")
+    print(f"\tDram Free:{sum(r['dram_free_kib'] for r in resources)} KB")
     print(f"\tNetworks Loaded:{sum(device['networks_loaded'] for device in ready)}")
     print(f"\tNetworks Active:{sum(device['networks_active'] for device in ready)}")
 

@@ -91,7 +91,8 @@ def test_nothing_else_is_installed(installed: dict[str, Path]) -> None:
     # Console scripts lie outside of site-packages.
     scripts = {name for name in installed if name.startswith("..")}
     assert {Path(name).name for name in scripts} == {
-        "qaic-compile", "qaic-exec", "qaic-qpc", "qaic-runner", "qaic-util", "qaic-version-util",
+        "qaic-api-test", "qaic-compile", "qaic-exec", "qaic-qpc", "qaic-runner", "qaic-util",
+        "qaic-version-util",
     }  # fmt: skip
     tops = {Path(name).parts[0] for name in installed if name not in scripts}
     packages = {"qaic", "qaicrt", "qaickit", f"qaickit-{qaickit.__version__}.dist-info"}

@@ -216,6 +216,7 @@ def test_batch_json_runs_each_and_compares(
     assert done.code == 0, done.err
     assert "Number of Files(as per batch input):5\n" in done.out
     assert done.rate[0] == 5
+    assert run(*arguments, "-c", "-S", 1).out.startswith("Number of Files(as per batch input):5\n")
     for at, expected in enumerate(rows):
         m = np.fromfile(tmp_path / f"m-activation-0-inf-{at}.bin", np.int64)
         np.testing.assert_array_equal(m, expected["m"])
@@ -515,13 +516,16 @@ def test_options_that_do_nothing_here_say_so(run: Run, qpc: Callable[[int], Path
 
 
 def test_cards(qpc: Callable[[int], Path], tmp_path: Path) -> None:
-    def on_cards(*words: str) -> subprocess.CompletedProcess[str]:
+    def on_cards(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [
                 sys.executable, "-m", "qaickit.runner", "-t", str(qpc(4)), "--backend", "qaic",
                 "-n", "8", *words,
             ],
-            env={**os.environ, "QAIC_LIB": str(util.sim_path()), "QAICKIT_SIM_DEVICES": "2"},
+            env={
+                **os.environ, "QAIC_LIB": str(util.sim_path()), "QAICKIT_SIM_DEVICES": "2",
+                **variables,
+            },
             cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
@@ -531,6 +535,11 @@ def test_cards(qpc: Callable[[int], Path], tmp_path: Path) -> None:
     assert "qaic:1" in done.stdout
     # As the card has them: the program's copies to and from its own buffers are left out.
     assert (tmp_path / "m-activation-0-inf-0.bin").stat().st_size == 4 * 8
+    # The only NSPs of the first card are not enough.
+    done = on_cards("-v", "-a", "2", QAICKIT_SIM_NSPS="1,16")
+    assert done.returncode == 0, done.stderr
+    assert "WARNING: device 0 is passed over" in done.stderr
+    assert "qaic:1" in done.stdout
     done = on_cards("-D", "0,1", "-a", "17")
     assert done.returncode == 1
     assert "WARNING: device 0 is passed over" in done.stderr

@@ -4,7 +4,8 @@
     qaic-runner -t qpc -i image.raw --write-output-dir out
     qaic-runner -t qpc --aic-profiling-type latency --aic-profiling-num-samples 1000 --time 20
 
-The same as ``python -m qaickit.runner``. It runs on any device: `--backend` or `QAICKIT_BACKEND`
+The same as ``python -m qaickit.runner``, and as `qaic-api-test`, to which public scripts pass the
+same options. It runs on any device: `--backend` or `QAICKIT_BACKEND`
 names one, else a card is used if one is there, else the CPU.
 
 Without anything to be seen of single inferences (output files, latencies, several inputs) they are

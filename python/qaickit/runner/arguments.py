@@ -54,6 +54,20 @@ def _number(low: float, kind: type) -> Any:
     return convert
 
 
+class _GivenValue(argparse.Action):
+    """Public scripts also write -c alone, beside the option with its value: it changes nothing."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        if values is not None:
+            setattr(namespace, self.dest, values)
+
+
 _COUNT = {"type": _number(1, int), "metavar": "N"}
 _PERIOD = {"type": _number(1, float), "metavar": "MS"}
 _INDEX = {"type": _number(0, int), "metavar": "N"}
@@ -68,16 +82,16 @@ OPTIONS: tuple[Row, ...] = (
         {**_PATH, "required": True}),
     Row(("--backend",), "kind of device; not given: $QAICKIT_BACKEND, else a card if one is there, "
         "else the CPU", {"metavar": "NAME"}),
-    Row(("-d", "--aic-device-id", "--dev"), "device (0)", {**_INDEX, "dest": "device"}),
+    Row(("-d", "--aic-device-id", "--dev"), "device; not given: the first with room for it",
+        {**_INDEX, "dest": "device"}),
     Row(("-D", "--aic-device-map", "--dev-list"), "0,1: the first of these with room for it; 0:1: "
         "a program over several cards", {"metavar": "LIST", "dest": "device_list"}),
     Row(("-i", "--input-file"), "input data, for each input in binding order; none: random",
         _PATHS),
     Row(("-o", "--output-file"), "expected output, for each output in binding order, to compare "
         "all inferences with", _PATHS),
-    # Also without a value in public scripts, where it changes nothing.
     Row(("-c", "--aic-batch-json-input"), "JSON file that lists the buffers of each inference",
-        {**_PATH, "nargs": "?", "dest": "batch_json"}),
+        {**_PATH, "nargs": "?", "dest": "batch_json", "action": _GivenValue}),
     Row(("--aic-batch-input-directory",), "every file in it is the input of one inference",
         {**_PATH, "dest": "batch_directory"}),
     Row(("--aic-batch-input-file-list",), "each line has the comma-separated files of one "

@@ -56,9 +56,12 @@ def open_session(args: argparse.Namespace, warn: Warn) -> Session:
 
 
 def _pool(args: argparse.Namespace) -> list[list[int]]:
-    """Each is a device, or those of a map in order."""
+    """Each is a device, or those of a map in order. All cards where none is named."""
+    if args.device is not None:
+        return [[args.device]]
     if args.device_list is None:
-        return [[args.device or 0]]
+        cards = _cards() if _is_card(args.backend) else []
+        return [[card["id"]] for card in cards] or [[0]]
     maps = [part.split(":") for part in args.device_list.split(",")]
     if not all(id.isascii() and id.isdigit() for ids in maps for id in ids):
         raise InvalidArgumentError(
@@ -93,8 +96,11 @@ def _is_card(backend: str | None) -> bool:
     name = backend or os.environ.get(BACKEND_VARIABLE)
     if name:
         return name == _CARD
-    cards = next(row for row in _core.backends() if row["name"] == _CARD)
-    return any(not device["simulated"] for device in cards["devices"])
+    return any(not card["simulated"] for card in _cards())
+
+
+def _cards() -> list[_core.DeviceDict]:
+    return next(row["devices"] for row in _core.backends() if row["name"] == _CARD)
 
 
 def _card_settings(ids: list[int], args: argparse.Namespace, warn: Warn) -> dict[str, str]:
