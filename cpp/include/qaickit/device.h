@@ -144,10 +144,12 @@ struct Backend {
   Result<std::shared_ptr<Device>> (*create)(int id);
   // Number of the version in use, paths tried and the like, for doctor.
   std::vector<std::pair<std::string, std::string>> (*details)();
+  bool only_by_name = false;  // never a default
 };
 
 // All backends that this build knows, most specific first: the order in which a default is chosen
-// (a card if one is there, else the CPU). `null` is never a default.
+// (a card if one is there, else the CPU). `cuda` and `null` are never a default: numbers and speed
+// must not depend on whether a driver is installed, and `null` computes nothing.
 QAICKIT_API std::span<const Backend> backends() noexcept;
 // Error kNotFound lists the known names.
 QAICKIT_API Result<const Backend*> find_backend(std::string_view name);

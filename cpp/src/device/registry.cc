@@ -3,6 +3,7 @@
 
 #include "base/cat.h"
 #include "device/cpu/cpu_backend.h"
+#include "device/cuda/cuda_backend.h"
 #include "device/null/null_backend.h"
 #include "device/qaic/qaic_backend.h"
 #include "qaickit/device.h"
@@ -11,7 +12,8 @@ namespace qaickit {
 namespace {
 
 // The only list of backends, in the order in which a default is looked for.
-constexpr std::array<Backend, 3> kBackends{qaic_backend(), cpu_backend(), null_backend()};
+constexpr std::array<Backend, 4> kBackends{qaic_backend(), cuda_backend(), cpu_backend(),
+                                           null_backend()};
 
 }  // namespace
 
@@ -29,7 +31,7 @@ Result<const Backend*> find_backend(std::string_view name) {
 Result<const Backend*> default_backend() {
   std::string reasons;
   for (const Backend& backend : kBackends) {
-    if (backend.name == kNullBackendName) continue;
+    if (backend.only_by_name) continue;
     const auto devices = backend.enumerate();
     std::string_view why = devices.status().message();
     if (devices.ok()) {

@@ -31,19 +31,6 @@ fs::path dir_above_this_library() {
   return error ? fs::path() : file.parent_path().parent_path().parent_path();
 }
 
-std::vector<fs::path> package_dirs() {
-  const std::vector<std::string> added = added_package_dirs();
-  std::vector<fs::path> dirs(added.begin(), added.end());
-  dirs.push_back(dir_above_this_library());
-  if (const char* venv = std::getenv("VIRTUAL_ENV")) {
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(fs::path(venv) / "lib", error)) {
-      dirs.push_back(entry.path() / "site-packages");
-    }
-  }
-  return dirs;
-}
-
 }  // namespace
 
 void add_package_dir(const std::string& dir) {
@@ -56,6 +43,18 @@ std::vector<std::string> added_package_dirs() {
   return added_dirs();
 }
 
+std::vector<std::string> python_package_dirs() {
+  std::vector<std::string> dirs = added_package_dirs();
+  if (const fs::path own = dir_above_this_library(); !own.empty()) dirs.push_back(own.string());
+  if (const char* venv = std::getenv("VIRTUAL_ENV")) {
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(fs::path(venv) / "lib", error)) {
+      dirs.push_back((entry.path() / "site-packages").string());
+    }
+  }
+  return dirs;
+}
+
 std::vector<std::string> wheel_library_candidates(const char* override_variable,
                                                   std::string_view package_dir,
                                                   std::string_view name,
@@ -63,8 +62,7 @@ std::vector<std::string> wheel_library_candidates(const char* override_variable,
   if (const char* path = std::getenv(override_variable); path && *path) return {path};
   std::vector<std::string> candidates;
   const std::string prefix = std::string(name) + ".";
-  for (const fs::path& dir : package_dirs()) {
-    if (dir.empty()) continue;
+  for (const fs::path dir : python_package_dirs()) {
     std::vector<std::string> found;
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(dir / package_dir, error)) {

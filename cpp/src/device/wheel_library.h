@@ -18,6 +18,10 @@ std::vector<std::string> wheel_library_candidates(const char* override_variable,
                                                   std::string_view name,
                                                   std::vector<std::string> loader_names);
 
+// Directories that hold Python packages, best first: those of add_package_dir() and the others
+// named above. Not all of them need exist.
+std::vector<std::string> python_package_dirs();
+
 // What add_package_dir() was given so far.
 std::vector<std::string> added_package_dirs();
 

@@ -20,8 +20,12 @@ Result<std::shared_ptr<Device>> create_null(int id);
 std::vector<std::pair<std::string, std::string>> null_details();
 
 constexpr Backend null_backend() {
-  return {kNullBackendName, "computes nothing; for tests and for measuring the harness",
-          enumerate_null, create_null, null_details};
+  return {kNullBackendName,
+          "computes nothing; for tests and for measuring the harness",
+          enumerate_null,
+          create_null,
+          null_details,
+          /*only_by_name=*/true};
 }
 
 }  // namespace qaickit

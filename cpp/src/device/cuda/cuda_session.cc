@@ -1,0 +1,149 @@
+#include "device/cuda/cuda_session.h"
+
+#include <vector>
+
+#include "base/cat.h"
+#include "device/settings.h"
+
+namespace qaickit::cuda {
+namespace {
+
+constexpr double kMostBytes = 0x1p53;  // a double counts to here
+
+// ONNX Runtime takes a provider's options as two lists.
+class ProviderOptions {
+ public:
+  void add(const char* key, std::string value) {
+    keys_.push_back(key);
+    values_.push_back(std::move(value));
+  }
+  const char* const* keys() const { return keys_.data(); }
+  std::vector<const char*> values() const {
+    std::vector<const char*> values;
+    for (const std::string& value : values_) values.push_back(value.c_str());
+    return values;
+  }
+  size_t size() const { return keys_.size(); }
+
+ private:
+  std::vector<const char*> keys_;
+  std::vector<std::string> values_;
+};
+
+constexpr const char* kStreamKey = "user_compute_stream";
+
+Status add_cuda(const Gpu& gpu, CudaStream stream, const Settings& settings, bool graphs,
+                ort::OrtSessionOptions* session) {
+  const ort::Api& api = gpu.ort;
+  ProviderOptions list;
+  list.add("device_id", std::to_string(gpu.id));
+  // Doubling, which is the default, takes up to twice the memory that is needed.
+  list.add("arena_extend_strategy", "kSameAsRequested");
+  list.add("use_tf32", settings.tf32 ? "1" : "0");
+  list.add("enable_cuda_graph", graphs ? "1" : "0");
+  if (settings.gpu_mem_limit) list.add("gpu_mem_limit", std::to_string(settings.gpu_mem_limit));
+  ort::OrtCudaOptions* raw = nullptr;
+  ORT_RETURN_IF_ERROR(api, api.CreateCudaOptions(&raw), "CUDA options");
+  const ort::Owned<ort::OrtCudaOptions> options(raw, {api.ReleaseCudaOptions});
+  ORT_RETURN_IF_ERROR(api,
+                      api.UpdateCudaOptions(raw, list.keys(), list.values().data(), list.size()),
+                      "CUDA options");
+  ORT_RETURN_IF_ERROR(api, api.UpdateCudaOptionsWithValue(raw, kStreamKey, stream), "CUDA stream");
+  return ort::to_status(api, api.AppendCuda(session, raw), "the CUDA provider");
+}
+
+// Its own CUDA graphs stay off: they would be replayed with another ExecObj's addresses.
+Status add_tensorrt(const Gpu& gpu, CudaStream stream, std::string_view policy,
+                    ort::OrtSessionOptions* session) {
+  const ort::Api& api = gpu.ort;
+  ProviderOptions list;
+  list.add("device_id", std::to_string(gpu.id));
+  list.add("trt_fp16_enable", policy == "fp16" ? "1" : "0");
+  list.add("trt_int8_enable", policy == "int8" ? "1" : "0");
+  ort::OrtTensorRTOptions* raw = nullptr;
+  ORT_RETURN_IF_ERROR(api, api.CreateTensorRTOptions(&raw), "TensorRT options");
+  const ort::Owned<ort::OrtTensorRTOptions> options(raw, {api.ReleaseTensorRTOptions});
+  ORT_RETURN_IF_ERROR(
+      api, api.UpdateTensorRTOptions(raw, list.keys(), list.values().data(), list.size()),
+      "TensorRT options");
+  ORT_RETURN_IF_ERROR(api, api.UpdateTensorRTOptionsWithValue(raw, kStreamKey, stream),
+                      "TensorRT stream");
+  return ort::to_status(api, api.AppendTensorRT(session, raw),
+                        "the TensorRT provider (needs libnvinfer.so.10 where the loader finds it; "
+                        "leave out provider=tensorrt to do without)");
+}
+
+}  // namespace
+
+Result<Settings> read_settings(const DeviceSettings& settings) {
+  SettingsReader reader(settings);
+  Settings s;
+  const std::string provider = reader.text("provider", "cuda");
+  const std::string graphs = reader.text("cuda_graph", "auto");
+  s.tf32 = reader.flag("tf32", true);
+  s.gpu_mem_limit = static_cast<uint64_t>(reader.number("gpu_mem_limit", 0, 0, kMostBytes));
+  QAICKIT_RETURN_IF_ERROR(reader.finish());
+  s.tensorrt = provider == "tensorrt";
+  if (!s.tensorrt && provider != "cuda") {
+    return Status(Code::kInvalidArgument,
+                  cat("device setting provider: expected cuda or tensorrt, got '", provider, "'"));
+  }
+  if (graphs != "auto" && graphs != "0" && graphs != "1") {
+    return Status(Code::kInvalidArgument,
+                  cat("device setting cuda_graph: expected auto, 0 or 1, got '", graphs, "'"));
+  }
+  s.graphs = graphs == "auto" ? Graphs::kWherePossible
+             : graphs == "1"  ? Graphs::kAlways
+                              : Graphs::kNever;
+  if (s.tensorrt && s.graphs == Graphs::kAlways) {
+    return Status(Code::kInvalidArgument,
+                  "device setting cuda_graph: not with provider=tensorrt, which would replay one "
+                  "ExecObj's graph for another; leave it out");
+  }
+  if (s.tensorrt) s.graphs = Graphs::kNever;
+  if (s.tensorrt && !s.tf32) {
+    return Status(Code::kInvalidArgument,
+                  "device setting tf32: ONNX Runtime cannot forbid TensorRT to use it; set "
+                  "NVIDIA_TF32_OVERRIDE=0 in the environment instead");
+  }
+  return s;
+}
+
+Result<Loaded> load_session(Gpu& gpu, CudaStream stream, std::shared_ptr<const Qpc> qpc,
+                            const ProgramOptions& options, const Settings& settings, bool graphs) {
+  QAICKIT_ASSIGN_OR_RETURN(const auto fp32, ort::graph_of(*qpc, kModelSegment));
+  const auto fp16 = qpc->find(kFp16ModelSegment);
+  // Threads for what the providers leave to the CPU; they wait for the GPU most of the time.
+  QAICKIT_ASSIGN_OR_RETURN(auto ort_options,
+                           ort::make_options(gpu.ort, options.threads_per_activation, false));
+  if (settings.tensorrt) {
+    QAICKIT_RETURN_IF_ERROR(
+        gpu.failure(add_tensorrt(gpu, stream, qpc->manifest()->precision, ort_options.get())));
+  }
+  QAICKIT_RETURN_IF_ERROR(gpu.failure(add_cuda(gpu, stream, settings, graphs, ort_options.get())));
+  Loaded loaded;
+  loaded.qpc = qpc;
+  loaded.graphs = graphs;
+  ort::OrtMemoryInfo* memory = nullptr;
+  ORT_RETURN_IF_ERROR(gpu.ort,
+                      gpu.ort.CreateMemoryInfo("Cuda", ort::kDeviceAllocator, gpu.id,
+                                               ort::kMemTypeDefault, &memory),
+                      "memory info");
+  loaded.device_memory = {memory, {gpu.ort.ReleaseMemoryInfo}};
+  auto session = ort::make_session(gpu.ort, *qpc, fp16 ? *fp16 : fp32, std::move(ort_options));
+  if (!session.ok()) return gpu.failure(session.status());
+  loaded.session = std::move(session).value();
+  return loaded;
+}
+
+std::string precision_of(const Qpc& qpc, const Gpu& gpu, const Settings& settings) {
+  const std::string asked = qpc.manifest()->precision;
+  if (qpc.find(kFp16ModelSegment)) return "fp16";
+  const std::string fp32 = settings.tf32 && gpu.has_tf32() ? "fp32 (TF32)" : "fp32";
+  if (asked != "int8") return fp32;
+  // The CUDA provider has no kernels for quantised convolutions and products of QDQ graphs: it
+  // runs their DequantizeLinear nodes and computes in float. TensorRT takes QDQ as int8.
+  return settings.tensorrt ? "int8" : cat("int8 computed in ", fp32);
+}
+
+}  // namespace qaickit::cuda
