@@ -22,6 +22,7 @@ TEST(Registry, NamesAreUniqueAndFoundByName) {
   }
   EXPECT_TRUE(names.contains("null"));
   EXPECT_TRUE(names.contains("cpu"));
+  EXPECT_TRUE(names.contains("cuda"));
 }
 
 TEST(Registry, UnknownNameListsTheKnown) {
@@ -34,6 +35,12 @@ TEST(Registry, NullIsNeverADefault) {
   const Environment no_library("QAICKIT_ONNXRUNTIME_LIB", "/nonexistent/libonnxruntime.so");
   EXPECT_TRUE(is_error(default_backend().status(), Code::kUnavailable, "no device is usable",
                        "cpu: ", "/nonexistent/libonnxruntime.so"));
+}
+
+TEST(Registry, WhatHasToBeNamed) {
+  EXPECT_TRUE(value_of(find_backend("null"))->only_by_name);
+  EXPECT_TRUE(value_of(find_backend("cuda"))->only_by_name);
+  EXPECT_FALSE(value_of(find_backend("cpu"))->only_by_name);
 }
 
 TEST(Registry, EnumeratedDevicesCanBeCreated) {

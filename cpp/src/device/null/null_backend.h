@@ -20,10 +20,8 @@ Result<std::shared_ptr<Device>> create_null(int id);
 std::vector<std::pair<std::string, std::string>> null_details();
 
 constexpr Backend null_backend() {
-  return {kNullBackendName,
-          "computes nothing; for tests and for measuring the harness",
-          enumerate_null,
-          create_null,
+  return {kNullBackendName,     "computes nothing; for tests and for measuring the harness",
+          enumerate_null,       create_null,
           null_details,
           /*only_by_name=*/true};
 }
