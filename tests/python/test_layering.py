@@ -17,7 +17,7 @@ MAY_USE = {
     "base": set(),
     "container": {"base"},
     "queue": {"base"},
-    "device": {"base", "container"},
+    "device": {"base", "container", "queue"},
     "batch": {"base", "container", "queue", "device"},
     "session": {"base", "container", "queue", "device", "batch"},
     "rt": {"base", "container", "device"},
