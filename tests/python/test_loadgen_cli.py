@@ -367,6 +367,12 @@ def refusal_of(cwd: Path, *flags: object) -> str:
     return done.stderr
 
 
+def test_the_set_size_reaches_the_session(tmp_path: Path) -> None:
+    flags = ("--backend", "null", "--device-setting", "async=1", "--count", 5000)
+    assert result_of(tmp_path, *flags, "--set-size", 3)["subject"]["set_size"] == 3
+    assert "set_size is 65; expected 1 to 64" in refusal_of(tmp_path, *flags, "--set-size", 65)
+
+
 def test_the_defaults_are_valid(tmp_path: Path) -> None:
     done = loadgen(tmp_path)
     rows = dict(line.split("  ", 1) for line in done.stdout.splitlines() if "  " in line)

@@ -325,7 +325,8 @@ def test_check_labels_says_why_there_is_no_accuracy() -> None:
 def report(log: DetailLog, scenario: Scenario = Scenario.OFFLINE, **fields: Any) -> Report:
     subject = Subject(
         model="m", qpc_path="m.bin", backend="cpu", devices=("0 CPU",), precision="fp32",
-        batch_size=1, activations=1, threads_per_activation=1, workload="classification",
+        batch_size=1, activations=1, threads_per_activation=1, set_size=10,
+        workload="classification",
         dataset="d", samples=3, harness="native",
     )  # fmt: skip
     stats = Stats(

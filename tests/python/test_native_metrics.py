@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -90,6 +91,17 @@ def test_a_benchmark_tells_how_far_it_is_and_can_be_ended(qpc: _core.Qpc) -> Non
     with pytest.raises(LookupError):
         session.benchmark(0, 3600, None, fail)
     assert session.benchmark(10, 0, None, lambda _: True)[0] == 10
+
+
+def test_ctrl_c_ends_a_benchmark(qpc: _core.Qpc) -> None:
+    session = _core.Session(qpc, backend="null")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            session.benchmark(0, 3600, None, lambda _: signal.raise_signal(signal.SIGINT) is None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert session.benchmark(10, 0)[0] == 10
 
 
 def test_what_was_not_asked_for_is_refused(qpc: _core.Qpc) -> None:

@@ -250,6 +250,12 @@ def _add_device(add: _Add) -> None:
         "SingleStream; else 1)",
     )
     add("--threads-per-activation", type=_count, metavar="N", help="CPU threads of one inference")
+    add(
+        "--set-size",
+        type=_count,
+        metavar="N",
+        help="inferences in flight of each activation of a card (default 10)",
+    )
 
 
 def _add_output(add: _Add) -> None:

@@ -263,6 +263,7 @@ def _placement(args: argparse.Namespace) -> Placement:
         device_settings=dict(args.device_setting),
         activations=args.activations,
         threads_per_activation=args.threads_per_activation,
+        set_size=args.set_size,
     )
 
 
@@ -374,6 +375,7 @@ def _subject(target: Target, harness: str) -> Subject:
         batch_size=target.batch_size,
         activations=target.activations,
         threads_per_activation=target.threads_per_activation,
+        set_size=target.set_size,
         workload=target.workload,
         dataset=target.dataset.name,
         samples=len(target.dataset),

@@ -33,6 +33,7 @@ class Subject:
     batch_size: int
     activations: int
     threads_per_activation: int
+    set_size: int  # used by asynchronous devices
     workload: str
     dataset: str
     samples: int

@@ -43,6 +43,7 @@ __all__ = [
     "warm_up",
 ]
 
+DEFAULT_SET_SIZE = 10  # as of a session
 CALIBRATION_S = 0.5
 WINDOW_S = 0.05
 WINDOW_INFERENCES = 20  # with fewer, chance makes a rate of its own
@@ -86,6 +87,7 @@ class Placement:
     device_settings: Mapping[str, str] = field(default_factory=dict)
     activations: int | None = None
     threads_per_activation: int | None = None
+    set_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class Target:
     random_weights: bool
     activations: int
     threads_per_activation: int
+    set_size: int
 
     @property
     def batch_size(self) -> int:
@@ -192,12 +195,14 @@ def open_target(choice: Choice, model: Model, placement: Placement, scenario: Sc
     workload = _workload(choice, model)
     backend = placement.backend or _default_backend()
     activations, threads = _parallelism(placement, backend, scenario)
+    set_size = DEFAULT_SET_SIZE if placement.set_size is None else placement.set_size
     session = _core.Session(
         qpc,
         backend=backend,
         device_ids=placement.device_ids,
         num_activations=activations,
         threads_per_activation=threads,
+        set_size=set_size,
         device_settings=placement.device_settings,
     )
     program = session.program  # settings of the device can change the samples' format
@@ -217,6 +222,7 @@ def open_target(choice: Choice, model: Model, placement: Placement, scenario: Sc
         random_weights=choice.random_weights or bool(manifest and manifest["random_weights"]),
         activations=activations * max(1, len(session.devices)),
         threads_per_activation=threads,
+        set_size=set_size,
     )
 
 
