@@ -291,10 +291,14 @@ class ExecObj:
 
     An input that is skipped comes from what the program keeps: the output `X_RetainedState` of the
     run before feeds `X`. One that is only partial computes on zeros. Error: RuntimeError where the
-    program is of another context, or cannot be loaded or activated.
+    program is of another context, or cannot be loaded or activated (QAIC_ERROR_NSP_ALLOC_FAILED:
+    the device is full).
     """
 
     def __init__(self, context: Context, program: Program) -> None: ...
+    def getId(self) -> int:
+        """Its number in this process."""
+
     @overload
     def setData(self, data: list[QBuffer], dims: BufferDimensionsVecRef | None = ...) -> QStatus:
         """A buffer for each binding, in its dtype and C order; dims pick one of the allowed shapes.
@@ -687,6 +691,18 @@ class QPerformanceInfo:
     dramBw: float
     """Memory traffic of late, KB/s."""
 
+class QPciExtInfo:
+    """The link of a card; 0 for what is no card."""
+
+    maxLinkSpeed: int
+    """Fastest, as the driver numbers it."""
+    maxLinkWidth: int
+    """Most lanes."""
+    currLinkSpeed: int
+    """As of now."""
+    currLinkWidth: int
+    """Lanes in use."""
+
 class QPciInfo:
     """Where a card sits; 0 and empty for what is no card."""
 
@@ -703,19 +719,89 @@ class QPciInfo:
     vendorname: str
     """Name of the vendor."""
     devicename: str
-    """Name of the device."""
+    """Name of the device, also of what is no card."""
+    pciExtInfo: QPciExtInfo
+    """Its link."""
+
+class QHostApiInfoNspVersion:
+    """Version and images of the cores' firmware."""
+
+    major: int
+    """First number of the version."""
+    minor: int
+    """Second."""
+    patch: int
+    """Third."""
+    build: int
+    """Fourth."""
+    qc: str
+    """The vendor's image."""
+    oem: str
+    """The manufacturer's image."""
+    variant: str
+    """Variant of the image."""
+
+class QHostApiInfoNspData:
+    """What the cores tell of themselves."""
+
+    nspFwVersion: QHostApiInfoNspVersion
+    """Their firmware."""
 
 class QHostApiInfoDevData:
-    """What a device that is ready tells of itself."""
+    """What a device that is ready tells of itself; 0 and empty what only a card has.
 
-    resourceInfo: QResourceInfo
-    """What it has, and has free."""
-    performanceInfo: QPerformanceInfo
-    """Its clocks and rates."""
+    The fields are those of the vendor's public header, but for a few whose names are known from
+    programs that use them.
+    """
+
+    fwVersionMajor: int
+    """First number of the firmware's version."""
+    fwVersionMinor: int
+    """Second."""
+    fwVersionPatch: int
+    """Third."""
+    fwVersionBuild: int
+    """Fourth."""
+    fwQCImageVersionString: str
+    """The vendor's firmware image."""
+    fwOEMImageVersionString: str
+    """The manufacturer's image."""
+    fwImageVariantString: str
+    """Variant of the image."""
+    fwImageFeaturesString: str
+    """Features of the image."""
+    sblImageString: str
+    """Boot loader."""
+    pvsImageVersion: int
+    """Version of the PVS image."""
     hwVersion: int
     """Four bytes, the major one highest."""
     serial: str
     """Serial number of the hardware."""
+    fragmentationStatus: int
+    """Fragmentation of the memory, hundredths of a percent."""
+    metaVerMaj: int
+    """Version of the metadata."""
+    metaVerMin: int
+    """Its second number."""
+    nncCommandProtocolMajor: int
+    """Version of the command protocol."""
+    nncCommandProtocolMinor: int
+    """Its second number."""
+    nspPgMask: int
+    """A bit for each defective core."""
+    numLoadedConsts: int
+    """Constants loaded."""
+    numConstsInUse: int
+    """Constants in use."""
+    numLoadedNWs: int
+    """Networks loaded."""
+    numActiveNWs: int
+    """Networks active."""
+    resourceInfo: QResourceInfo
+    """What it has, and has free."""
+    performanceInfo: QPerformanceInfo
+    """Its clocks and rates."""
 
 class QDevInfo:
     """A device, as `Util.getDeviceInfo` describes it."""
@@ -730,12 +816,14 @@ class QDevInfo:
     """Where it sits."""
     devData: QHostApiInfoDevData
     """What it tells of itself."""
+    nspData: QHostApiInfoNspData
+    """What its cores tell."""
 
 class Util:
     """What devices there are, of the kind that `Context` would take.
 
-    Of a device that is no card, its CPUs count as NSPs and the rest is 0. Names and statuses are
-    those of the vendor's page of the class.
+    Of a device that is no card, the machine's CPUs count as NSPs, its memory as dram; the rest is
+    0. Names and statuses are those of the vendor's page of the class.
     """
 
     def __init__(self) -> None: ...

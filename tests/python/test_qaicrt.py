@@ -245,6 +245,39 @@ def test_arrays_that_cannot_be_used_in_place_are_refused(sum_qpc: Path) -> None:
     assert exec_obj.setData([qaicrt.QBuffer(b"1234")]) == INVAL
 
 
+def test_each_exec_object_has_an_id(sum_qpc: Path) -> None:
+    client = Client(sum_qpc)
+    others = [qaicrt.ExecObj(client.context, client.program) for _ in range(3)]
+    ids = [exec_obj.getId() for exec_obj in [client.exec_obj, *others]]
+    assert len(set(ids)) == 4
+    assert ids == [exec_obj.getId() for exec_obj in [client.exec_obj, *others]]
+
+
+@pytest.mark.skipif(os.environ.get("QAICKIT_BACKEND") != "qaic", reason="CPUs are never full")
+def test_a_full_card_says_so_in_the_vendors_word(save_onnx: SaveOnnx, tmp_path: Path) -> None:
+    graph = save_onnx(
+        [helper.make_node("Neg", ["x"], ["y"])],
+        [("x", TensorProto.FLOAT, [4])],
+        [("y", TensorProto.FLOAT, [4])],
+    )
+    program = {"inputs": [tensor("x", [4])], "outputs": [tensor("y", [4])], "num_cores": 10}
+    qpc = qaicrt.Qpc(str(write(tmp_path / "big", graph, {"name": "big", **program})))
+    context = qaicrt.Context()
+    first, second = (qaicrt.Program(context, 0, qpc) for _ in range(2))
+    assert first.activate() == SUCCESS
+    word = "QAIC_ERROR_NSP_ALLOC_FAILED"
+    with pytest.raises(RuntimeError, match=word):
+        second.activate()
+    with pytest.raises(RuntimeError, match=word):
+        qaicrt.ExecObj(context, second)
+    with pytest.raises(RuntimeError, match=word):
+        qaicrt.InferenceSet(context, qpc, 0, 1, 1)
+    bench = qaicrt.InferenceBenchmarkSet(context, qpc, 0, 1, 1)
+    assert bench.enable() == qaicrt.QStatus.QS_NOSPC
+    assert first.deactivate() == SUCCESS
+    assert second.activate() == SUCCESS
+
+
 def test_moments_that_are_wrong(sum_qpc: Path) -> None:
     client = Client(sum_qpc)
     assert client.exec_obj.waitForCompletion() == INVAL

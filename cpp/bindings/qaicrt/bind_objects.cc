@@ -41,10 +41,7 @@ PyProgram make_program(const PyContext& context, std::optional<int> device, cons
 
 rt::QStatus activate(const PyProgram& program) {
   const Status status = unlocked([&] { return program->activate(); });
-  // Public programs look for this text when a device is full.
-  if (status.code() == Code::kResourceExhausted) {
-    throw std::runtime_error("QAIC_ERROR_NSP_ALLOC_FAILED: " + status.to_string());
-  }
+  if (status.code() == Code::kResourceExhausted) (void)active_or_throw(Result<int>(status));
   return report(*program->context(), status);
 }
 
@@ -257,9 +254,11 @@ void bind_objects(py::module_& m) {
                throw std::runtime_error("the program is of another context");
              }
              auto exec = unlocked([&] { return rt::ExecObject::create(program.shared()); });
-             return PyExecObj(value_or_throw(std::move(exec)));
+             return PyExecObj(active_or_throw(std::move(exec)));
            }),
            py::arg("context"), py::arg("program"))
+      .def(
+          "getId", [](const PyExecObj& exec) { return exec->id(); }, doc("ExecObj.getId"))
       .def("setData", &set_data, py::arg("data"), py::arg("dims") = nullptr, doc("ExecObj.setData"))
       .def(
           "setDataWithSlices",

@@ -52,7 +52,7 @@ PyInferenceSet make_set(const PyContext& context, const PyQpc& qpc, std::optiona
     if (profile) QAICKIT_RETURN_IF_ERROR(set->profile());
     return set;
   });
-  return PyInferenceSet(value_or_throw(std::move(made)));
+  return PyInferenceSet(active_or_throw(std::move(made)));
 }
 
 // The caller's outputs get copies: the same vector may be submitted again before the run has ended.

@@ -1,4 +1,5 @@
 #include <pybind11/stl.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <thread>
@@ -18,23 +19,35 @@ constexpr uint16_t kApiMinor = 0;
 enum class DevStatus { kInitializing = 0, kReady = 1, kError = 2 };
 enum class DeviceType { kDefault = 1 };
 
+// The parts of a device as the vendor's structs divide it.
 struct DevData {
-  QaicResources resources;
-  QaicPerformance performance;
-  uint32_t hw_version;
-  std::string serial;
+  QaicDevice device;
+};
+struct NspData {
+  QaicFirmware firmware;
+};
+struct PciExtInfo {
+  QaicPci pci;
 };
 struct DevInfo {
-  int32_t qid;
-  DevStatus status;
-  std::string name;
-  QaicPci pci;
-  DevData data;
+  QaicDevice device;
+  DevStatus status() const {
+    return device.status == QaicDeviceStatus::kUnknown ? DevStatus::kError
+                                                       : static_cast<DevStatus>(device.status);
+  }
 };
 
 Result<const Backend*> backend() {
   const char* const name = std::getenv("QAICKIT_BACKEND");
   return name && *name ? find_backend(name) : default_backend();
+}
+
+// KiB of this machine; 0 where the system does not tell.
+uint64_t memory_kib(int pages) {
+  const long count = ::sysconf(pages);
+  const long bytes = ::sysconf(_SC_PAGESIZE);
+  return count > 0 && bytes > 0 ? static_cast<uint64_t>(count) * static_cast<uint64_t>(bytes) / 1024
+                                : 0;
 }
 
 // A device of ours that is no card, in a card's words: a CPU counts as an NSP.
@@ -44,6 +57,9 @@ QaicDevice describe(const DeviceInfo& info) {
   device.status = QaicDeviceStatus::kReady;
   device.name = info.name;
   device.resources.nsp_total = device.resources.nsp_free = std::thread::hardware_concurrency();
+  device.resources.dram_total_kib = memory_kib(_SC_PHYS_PAGES);
+  device.resources.dram_free_kib = memory_kib(_SC_AVPHYS_PAGES);
+  device.pci.device_name = info.name;
   return device;
 }
 
@@ -86,17 +102,6 @@ py::tuple version() {
                           library->variant);
   }
   return py::make_tuple(QStatus::kSuccess, kApiMajor, kApiMinor, "0", "qaickit");
-}
-
-DevInfo to_info(const QaicDevice& device) {
-  const auto status = device.status == QaicDeviceStatus::kUnknown
-                          ? DevStatus::kError
-                          : static_cast<DevStatus>(device.status);
-  return {device.id,
-          status,
-          device.name,
-          device.pci,
-          {device.resources, device.performance, device.hw_version, device.serial}};
 }
 
 // (status, what `part` makes of the device, or None).
@@ -142,6 +147,19 @@ void bind_structs(py::module_& m) {
       .def_readonly("peakCompute", &QaicPerformance::peak_compute,
                     doc("QPerformanceInfo.peakCompute"))
       .def_readonly("dramBw", &QaicPerformance::dram_bw, doc("QPerformanceInfo.dramBw"));
+  py::class_<PciExtInfo>(m, "QPciExtInfo", doc("QPciExtInfo"))
+      .def_property_readonly(
+          "maxLinkSpeed", [](const PciExtInfo& p) { return p.pci.max_link_speed; },
+          doc("QPciExtInfo.maxLinkSpeed"))
+      .def_property_readonly(
+          "maxLinkWidth", [](const PciExtInfo& p) { return p.pci.max_link_width; },
+          doc("QPciExtInfo.maxLinkWidth"))
+      .def_property_readonly(
+          "currLinkSpeed", [](const PciExtInfo& p) { return p.pci.curr_link_speed; },
+          doc("QPciExtInfo.currLinkSpeed"))
+      .def_property_readonly(
+          "currLinkWidth", [](const PciExtInfo& p) { return p.pci.curr_link_width; },
+          doc("QPciExtInfo.currLinkWidth"));
   py::class_<QaicPci>(m, "QPciInfo", doc("QPciInfo"))
       .def_readonly("domain", &QaicPci::domain, doc("QPciInfo.domain"))
       .def_readonly("bus", &QaicPci::bus, doc("QPciInfo.bus"))
@@ -149,19 +167,114 @@ void bind_structs(py::module_& m) {
       .def_readonly("function", &QaicPci::function, doc("QPciInfo.function"))
       .def_readonly("classname", &QaicPci::class_name, doc("QPciInfo.classname"))
       .def_readonly("vendorname", &QaicPci::vendor_name, doc("QPciInfo.vendorname"))
-      .def_readonly("devicename", &QaicPci::device_name, doc("QPciInfo.devicename"));
+      .def_readonly("devicename", &QaicPci::device_name, doc("QPciInfo.devicename"))
+      .def_property_readonly(
+          "pciExtInfo", [](const QaicPci& p) { return PciExtInfo{p}; }, doc("QPciInfo.pciExtInfo"));
+  py::class_<QaicFirmware>(m, "QHostApiInfoNspVersion", doc("QHostApiInfoNspVersion"))
+      .def_property_readonly(
+          "major", [](const QaicFirmware& p) { return p.version[0]; },
+          doc("QHostApiInfoNspVersion.major"))
+      .def_property_readonly(
+          "minor", [](const QaicFirmware& p) { return p.version[1]; },
+          doc("QHostApiInfoNspVersion.minor"))
+      .def_property_readonly(
+          "patch", [](const QaicFirmware& p) { return p.version[2]; },
+          doc("QHostApiInfoNspVersion.patch"))
+      .def_property_readonly(
+          "build", [](const QaicFirmware& p) { return p.version[3]; },
+          doc("QHostApiInfoNspVersion.build"))
+      .def_readonly("qc", &QaicFirmware::qc_image, doc("QHostApiInfoNspVersion.qc"))
+      .def_readonly("oem", &QaicFirmware::oem_image, doc("QHostApiInfoNspVersion.oem"))
+      .def_readonly("variant", &QaicFirmware::variant, doc("QHostApiInfoNspVersion.variant"));
+  py::class_<NspData>(m, "QHostApiInfoNspData", doc("QHostApiInfoNspData"))
+      .def_readonly("nspFwVersion", &NspData::firmware, doc("QHostApiInfoNspData.nspFwVersion"));
   py::class_<DevData>(m, "QHostApiInfoDevData", doc("QHostApiInfoDevData"))
-      .def_readonly("resourceInfo", &DevData::resources, doc("QHostApiInfoDevData.resourceInfo"))
-      .def_readonly("performanceInfo", &DevData::performance,
-                    doc("QHostApiInfoDevData.performanceInfo"))
-      .def_readonly("hwVersion", &DevData::hw_version, doc("QHostApiInfoDevData.hwVersion"))
-      .def_readonly("serial", &DevData::serial, doc("QHostApiInfoDevData.serial"));
+      .def_property_readonly(
+          "fwVersionMajor", [](const DevData& p) { return p.device.firmware.version[0]; },
+          doc("QHostApiInfoDevData.fwVersionMajor"))
+      .def_property_readonly(
+          "fwVersionMinor", [](const DevData& p) { return p.device.firmware.version[1]; },
+          doc("QHostApiInfoDevData.fwVersionMinor"))
+      .def_property_readonly(
+          "fwVersionPatch", [](const DevData& p) { return p.device.firmware.version[2]; },
+          doc("QHostApiInfoDevData.fwVersionPatch"))
+      .def_property_readonly(
+          "fwVersionBuild", [](const DevData& p) { return p.device.firmware.version[3]; },
+          doc("QHostApiInfoDevData.fwVersionBuild"))
+      .def_property_readonly(
+          "fwQCImageVersionString", [](const DevData& p) { return p.device.firmware.qc_image; },
+          doc("QHostApiInfoDevData.fwQCImageVersionString"))
+      .def_property_readonly(
+          "fwOEMImageVersionString", [](const DevData& p) { return p.device.firmware.oem_image; },
+          doc("QHostApiInfoDevData.fwOEMImageVersionString"))
+      .def_property_readonly(
+          "fwImageVariantString", [](const DevData& p) { return p.device.firmware.variant; },
+          doc("QHostApiInfoDevData.fwImageVariantString"))
+      .def_property_readonly(
+          "fwImageFeaturesString", [](const DevData& p) { return p.device.firmware_features; },
+          doc("QHostApiInfoDevData.fwImageFeaturesString"))
+      .def_property_readonly(
+          "sblImageString", [](const DevData& p) { return p.device.sbl_image; },
+          doc("QHostApiInfoDevData.sblImageString"))
+      .def_property_readonly(
+          "pvsImageVersion", [](const DevData& p) { return p.device.pvs_image_version; },
+          doc("QHostApiInfoDevData.pvsImageVersion"))
+      .def_property_readonly(
+          "hwVersion", [](const DevData& p) { return p.device.hw_version; },
+          doc("QHostApiInfoDevData.hwVersion"))
+      .def_property_readonly(
+          "serial", [](const DevData& p) { return p.device.serial; },
+          doc("QHostApiInfoDevData.serial"))
+      .def_property_readonly(
+          "fragmentationStatus", [](const DevData& p) { return p.device.fragmentation; },
+          doc("QHostApiInfoDevData.fragmentationStatus"))
+      .def_property_readonly(
+          "metaVerMaj", [](const DevData& p) { return p.device.metadata_version[0]; },
+          doc("QHostApiInfoDevData.metaVerMaj"))
+      .def_property_readonly(
+          "metaVerMin", [](const DevData& p) { return p.device.metadata_version[1]; },
+          doc("QHostApiInfoDevData.metaVerMin"))
+      .def_property_readonly(
+          "nncCommandProtocolMajor", [](const DevData& p) { return p.device.command_protocol[0]; },
+          doc("QHostApiInfoDevData.nncCommandProtocolMajor"))
+      .def_property_readonly(
+          "nncCommandProtocolMinor", [](const DevData& p) { return p.device.command_protocol[1]; },
+          doc("QHostApiInfoDevData.nncCommandProtocolMinor"))
+      .def_property_readonly(
+          "nspPgMask", [](const DevData& p) { return p.device.nsp_defect_mask; },
+          doc("QHostApiInfoDevData.nspPgMask"))
+      .def_property_readonly(
+          "numLoadedConsts", [](const DevData& p) { return p.device.constants_loaded; },
+          doc("QHostApiInfoDevData.numLoadedConsts"))
+      .def_property_readonly(
+          "numConstsInUse", [](const DevData& p) { return p.device.constants_in_use; },
+          doc("QHostApiInfoDevData.numConstsInUse"))
+      .def_property_readonly(
+          "numLoadedNWs", [](const DevData& p) { return p.device.networks_loaded; },
+          doc("QHostApiInfoDevData.numLoadedNWs"))
+      .def_property_readonly(
+          "numActiveNWs", [](const DevData& p) { return p.device.networks_active; },
+          doc("QHostApiInfoDevData.numActiveNWs"))
+      .def_property_readonly(
+          "resourceInfo", [](const DevData& p) { return p.device.resources; },
+          doc("QHostApiInfoDevData.resourceInfo"))
+      .def_property_readonly(
+          "performanceInfo", [](const DevData& p) { return p.device.performance; },
+          doc("QHostApiInfoDevData.performanceInfo"));
   py::class_<DevInfo>(m, "QDevInfo", doc("QDevInfo"))
-      .def_readonly("qid", &DevInfo::qid, doc("QDevInfo.qid"))
-      .def_readonly("devStatus", &DevInfo::status, doc("QDevInfo.devStatus"))
-      .def_readonly("name", &DevInfo::name, doc("QDevInfo.name"))
-      .def_readonly("pciInfo", &DevInfo::pci, doc("QDevInfo.pciInfo"))
-      .def_readonly("devData", &DevInfo::data, doc("QDevInfo.devData"));
+      .def_property_readonly(
+          "qid", [](const DevInfo& p) { return p.device.id; }, doc("QDevInfo.qid"))
+      .def_property_readonly(
+          "devStatus", [](const DevInfo& p) { return p.status(); }, doc("QDevInfo.devStatus"))
+      .def_property_readonly(
+          "name", [](const DevInfo& p) { return p.device.name; }, doc("QDevInfo.name"))
+      .def_property_readonly(
+          "pciInfo", [](const DevInfo& p) { return p.device.pci; }, doc("QDevInfo.pciInfo"))
+      .def_property_readonly(
+          "devData", [](const DevInfo& p) { return DevData{p.device}; }, doc("QDevInfo.devData"))
+      .def_property_readonly(
+          "nspData", [](const DevInfo& p) { return NspData{p.device.nsp_firmware}; },
+          doc("QDevInfo.nspData"));
 }
 
 }  // namespace
@@ -198,8 +311,11 @@ void bind_util(py::module_& m) {
           },
           py::arg("deviceType") = DeviceType::kDefault, doc("Util.getDeviceIds"))
       .def(
-          "getDeviceInfo", [](const Util&, int id) { return tell(id, to_info); }, py::arg("devID"),
-          doc("Util.getDeviceInfo"))
+          "getDeviceInfo",
+          [](const Util&, int id) {
+            return tell(id, [](const QaicDevice& d) { return DevInfo{d}; });
+          },
+          py::arg("devID"), doc("Util.getDeviceInfo"))
       .def(
           "getPerformanceInfo",
           [](const Util&, int id) {

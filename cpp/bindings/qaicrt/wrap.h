@@ -89,6 +89,15 @@ T value_or_throw(Result<T> result) {
   if (!result.ok()) throw std::runtime_error(result.status().to_string());
   return std::move(result).value();
 }
+// The same for what activates a program. Public programs look for the vendor's word for a device
+// that is full.
+template <class T>
+T active_or_throw(Result<T> result) {
+  if (result.status().code() == Code::kResourceExhausted) {
+    throw std::runtime_error("QAIC_ERROR_NSP_ALLOC_FAILED: " + result.status().to_string());
+  }
+  return value_or_throw(std::move(result));
+}
 // Without the GIL.
 template <class F>
 auto unlocked(F&& work) {

@@ -197,6 +197,7 @@ class QAICKIT_API ExecObject : public std::enable_shared_from_this<ExecObject> {
   // over, the run goes on. kFailedPrecondition: there was none.
   Status wait();
 
+  uint32_t id() const noexcept;  // its number in this process
   // Of the last run; zeros where it failed, and before the first.
   RunTimes times() const;
   // Counts set_data(); tells whether it was called since.

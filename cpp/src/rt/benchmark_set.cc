@@ -63,7 +63,7 @@ struct BenchmarkSet::State {
 
   static void tell_statistics(const Statistics& statistics, uint64_t sample, const Done& done) {
     if (sample < statistics.first || sample - statistics.first >= statistics.count) return;
-    const RunRecord record{done.exec->times(), done.exec_obj};
+    const RunRecord record{done.exec->times(), done.exec->id()};
     const auto text = statistics.format == StatsFormat::kJson ? &trace_json : &latency_table;
     Program::State& program = *done.exec->program()->state_;
     statistics.callback(text(program.profile_head(), std::span(&record, 1)), sample, done);

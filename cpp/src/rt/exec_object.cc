@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
@@ -166,7 +167,7 @@ struct ExecObject::State {
   std::weak_ptr<Active> active;  // gone: the program was deactivated
   std::shared_ptr<qaickit::Program> loaded;
   std::unique_ptr<qaickit::ExecObj> exec;
-  uint32_t number = 0;  // in its program
+  uint32_t id = 0;
 
   mutable std::mutex mutex;
   std::condition_variable changed;
@@ -331,7 +332,8 @@ Result<std::shared_ptr<ExecObject>> ExecObject::create(std::shared_ptr<Program> 
   state->data.resize(program->spec().num_tensors());
   state->program = std::move(program);
   Program::State& of = *state->program_state;
-  state->number = of.next_exec_object.fetch_add(1, std::memory_order_relaxed);
+  static std::atomic<uint32_t> next_id{0};
+  state->id = next_id.fetch_add(1, std::memory_order_relaxed);
   of.exec_objects.fetch_add(1, std::memory_order_relaxed);
   return std::shared_ptr<ExecObject>(new ExecObject(std::move(state)));
 }
@@ -376,6 +378,8 @@ Result<std::vector<Buffer>> ExecObject::data() const {
   return state_->result;
 }
 
+uint32_t ExecObject::id() const noexcept { return state_->id; }
+
 RunTimes ExecObject::times() const {
   const std::lock_guard lock(state_->mutex);
   return state_->ended;
@@ -408,7 +412,7 @@ void ExecObject::execute() noexcept {
   state_->program_state->in_flight.fetch_sub(1, std::memory_order_relaxed);
   if (status.ok()) {
     // Before the run is seen to have ended: what is profiled is complete then.
-    state_->program_state->recordings.add({state_->times, state_->number});
+    state_->program_state->recordings.add({state_->times, state_->id});
   } else {
     state_->program->context()->log(LogLevel::kError, status.message());
   }

@@ -38,7 +38,6 @@ struct Program::State {
 
   // Of runs.
   Recordings recordings;
-  std::atomic<uint32_t> next_exec_object{0};
   std::atomic<uint32_t> exec_objects{0};  // that live
   std::atomic<uint32_t> in_flight{0};
 

@@ -14,7 +14,7 @@ namespace qaickit::rt {
 // A run that ended well, as profiles tell of it.
 struct RunRecord {
   RunTimes times;
-  uint32_t exec_object = 0;  // its number
+  uint32_t exec_object = 0;  // its id
 };
 
 // What a profile keeps of one program's runs.
