@@ -290,6 +290,13 @@ def test_digest_of_arrays() -> None:
     assert one.digest() == open_data([{"x": samples(2)}]).digest() != other.digest()
 
 
+def test_an_iterator_is_read_once() -> None:
+    source = open_data({"x": samples(2)} for _ in range(2))
+    assert len(list(feeds(source, [[X]]))) == 2
+    with pytest.raises(InvalidArgumentError, match="only once, and it has been"):
+        list(feeds(source, [[X]]))
+
+
 def test_an_iterator_has_no_digest() -> None:
     def once() -> Iterator[dict[str, np.ndarray]]:
         yield {"x": samples(2)}

@@ -276,6 +276,59 @@ def test_clipped_and_quantised(layered_external: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_protobuf")
+@pytest.mark.parametrize("perm", [None, [1, 0]])
+def test_transposed_weights_are_weights(
+    save_onnx: SaveOnnx, tmp_path: Path, perm: list[int] | None
+) -> None:
+    """As exporters leave them that fold small constants only."""
+    weights = np.random.default_rng(0).standard_normal((512, 1024)).astype(np.float32)
+    plain = save_onnx(
+        [
+            helper.make_node("Transpose", ["W"], ["t"], **({} if perm is None else {"perm": perm})),
+            helper.make_node("MatMul", ["x", "t"], ["y"]),
+        ],
+        [("x", FLOAT, [2, 1024])],
+        [("y", FLOAT, [2, 512])],
+        [numpy_helper.from_array(weights, "W")],
+    )
+    path = tmp_path / "transposed" / "model.onnx"
+    path.parent.mkdir()
+    onnx.save(onnx.load(str(plain)), str(path), save_as_external_data=True, location="w.data")
+    options = {"convert_to_quantize": True, "calibration_data": {"x": IMAGES}}
+    stored, inside = stored_and_inside(path, tmp_path, enable_rowwise=True, **options)
+    found = graph_of(stored, tmp_path).graph
+    assert "Transpose" not in {node.op_type for node in found.node}
+    assert [list(t.dims) for t in found.initializer if len(t.dims) == 2] == [[1024, 512]]
+    np.testing.assert_array_equal(answers(stored), answers(inside))
+
+
+@pytest.mark.usefixtures("small_protobuf")
+def test_several_shapes(save_onnx: SaveOnnx, tmp_path: Path) -> None:
+    weights = np.random.default_rng(0).standard_normal((1024, 1024)).astype(np.float32)
+    plain = save_onnx(
+        [helper.make_node("MatMul", ["x", "W"], ["y"])],
+        [("x", FLOAT, ["batch", 1024])],
+        [("y", FLOAT, ["batch", 1024])],
+        [numpy_helper.from_array(weights, "W")],
+    )
+    path = tmp_path / "open" / "model.onnx"
+    path.parent.mkdir()
+    onnx.save(onnx.load(str(plain)), str(path), save_as_external_data=True, location="w.data")
+    sets = tmp_path / "sets.json"
+    sets.write_text(json.dumps({"specializations": [{"batch": 1}, {"batch": 4}]}))
+    compile_onnx(
+        path,
+        tmp_path / "a.bin",
+        network_specialization_config=str(sets),
+        convert_to_quantize=True,
+        calibration_data={"x": IMAGES},
+    )
+    with Session(tmp_path / "a.bin") as session:
+        for x in (IMAGES[:1], IMAGES[:4]):
+            np.testing.assert_allclose(session.run({"x": x})["y"], x @ weights, atol=4)
+
+
+@pytest.mark.usefixtures("small_protobuf")
 def test_an_old_opset_is_converted(wide_external: Path, tmp_path: Path) -> None:
     model = onnx.load(str(wide_external), load_external_data=False)
     model.opset_import[0].version = 11

@@ -180,11 +180,12 @@ class Arrays:
         self, items: Iterable[Mapping[str, Array]], *, text: str, random: bool = False
     ) -> None:
         self._items = items
+        self._is_read = False
         self.text = text
         self.random = random
 
     def digest(self) -> str:
-        if iter(self._items) is self._items:
+        if self._is_iterator:
             raise InvalidArgumentError(
                 "calibration data: an iterator can be read only once, and the cache of compiled "
                 "models needs its content first; pass a list, or give output_dir"
@@ -197,7 +198,18 @@ class Arrays:
                 state.update(array.data)
         return state.hexdigest()
 
+    @property
+    def _is_iterator(self) -> bool:
+        return iter(self._items) is self._items
+
     def entries(self, sets: ShapeSets) -> Iterator[Entry]:
+        if self._is_read and self._is_iterator:
+            raise InvalidArgumentError(
+                "calibration data: an iterator can be read only once, and it has been: the tensors "
+                "of this model are too large to be profiled in one pass, or the data is used "
+                "twice; pass a list, or an object whose __iter__ begins anew"
+            )
+        self._is_read = True
         for index, item in enumerate(self._items):
             if not isinstance(item, Mapping):
                 raise InvalidArgumentError(

@@ -13,6 +13,7 @@ import onnx
 
 from qaickit.compiler.job import Job
 from qaickit.compiler.passes.custom_io import set_custom_io
+from qaickit.compiler.passes.fold_transposes import fold_transposes
 from qaickit.compiler.passes.fp16_graph import make_fp16_graph
 from qaickit.compiler.passes.functions import expand_onnx_functions, inline_local_functions
 from qaickit.compiler.passes.precision import set_node_precision, set_precision_policy
@@ -35,6 +36,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     # Before the simplification, which sees through what is written out.
     ("inline local functions", inline_local_functions),
     ("simplify", simplify),
+    ("fold transposes", fold_transposes),
     # After it, since it also folds arithmetic back into functions.
     ("expand onnx functions", expand_onnx_functions),
     ("precision policy", set_precision_policy),
