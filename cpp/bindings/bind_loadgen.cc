@@ -61,6 +61,7 @@ const std::map<std::string, Setter>& setters() {
       {"model_name", FIELD(model_name)},
       {"mlperf_conf", FIELD(mlperf_conf)},
       {"user_conf", FIELD(user_conf)},
+      {"audit_config", FIELD(audit_config)},
       {"built_in_conf", FIELD(built_in_conf)},
       {"target_qps", FIELD(target_qps)},
       {"target_latency_ns", FIELD(target_latency_ns)},

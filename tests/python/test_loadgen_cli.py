@@ -373,6 +373,38 @@ def test_the_set_size_reaches_the_session(tmp_path: Path) -> None:
     assert "set_size is 65; expected 1 to 64" in refusal_of(tmp_path, *flags, "--set-size", 65)
 
 
+AUDIT = """# Compliance test
+*.*.mode = 2
+*.*.accuracy_log_rng_seed = 720381539243781796
+*.*.accuracy_log_sampling_target = 64
+"""
+
+
+@pytest.mark.parametrize("harness", ["native", "python"])
+def test_a_compliance_test_logs_answers_of_a_performance_run(tmp_path: Path, harness: str) -> None:
+    def answers() -> dict[int, str]:
+        log = json.loads((tmp_path / "out" / ACCURACY_LOG).read_text())
+        return {entry["qsl_idx"]: entry["data"] for entry in log}
+
+    flags = ("--harness", harness, "--overwrite")
+    result_of(tmp_path, *flags, "--mode", "accuracy")
+    expected = answers()
+    assert len(expected) == 360
+    (tmp_path / "audit.config").write_text(AUDIT)
+    result = result_of(tmp_path, *flags, "--count", 5000, "--audit-config", "audit.config")
+    assert result["performance"]["validity"] == "VALID"
+    found = answers()
+    assert 0 < len(found) < 360
+    assert found.items() <= expected.items()
+
+
+def test_an_audit_config_must_fit_the_test(tmp_path: Path) -> None:
+    assert "none.config" in refusal_of(tmp_path, "--audit-config", "none.config")
+    (tmp_path / "a").write_text(AUDIT)
+    error = refusal_of(tmp_path, "--audit-config", "a", "--mode", "accuracy")
+    assert "it is for mode 2, which is --mode performance, and the test is --mode accuracy" in error
+
+
 def test_the_defaults_are_valid(tmp_path: Path) -> None:
     done = loadgen(tmp_path)
     rows = dict(line.split("  ", 1) for line in done.stdout.splitlines() if "  " in line)

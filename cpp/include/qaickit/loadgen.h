@@ -25,6 +25,7 @@ struct LoadgenOptions {
   std::string model_name;   // section looked up in the configuration files
   std::string mlperf_conf;  // replaces LoadGen's built-in mlperf.conf
   std::string user_conf;
+  std::string audit_config;        // of a compliance test: LoadGen applies it last, over everything
   bool built_in_conf = false;      // apply LoadGen's built-in mlperf.conf (MLPerf's own limits)
   double target_qps = 0;           // Offline, Server
   uint64_t target_latency_ns = 0;  // Server: bound; streams: expected latency

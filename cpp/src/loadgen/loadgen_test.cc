@@ -47,10 +47,15 @@ class LoadgenTestImpl final : public LoadgenTest {
                     "a LoadGen test is already in progress in this process");
     }
     started_ = true;
-    if (access("audit.config", F_OK) == 0) {
+    const std::string& audit = options_.audit_config;
+    if (audit.empty() && access("audit.config", F_OK) == 0) {
       return Status(Code::kFailedPrecondition,
                     "audit.config in the current directory would change the test's settings; move "
-                    "it away, or run from another directory");
+                    "it away, run from another directory, or name it as audit_config");
+    }
+    // LoadGen goes on without a file that it cannot open.
+    if (!audit.empty() && access(audit.c_str(), R_OK) != 0) {
+      return Status(Code::kNotFound, cat("audit_config '", audit, "': ", std::strerror(errno)));
     }
     if (access(options_.output_dir.c_str(), W_OK | X_OK) != 0) {
       return Status(errno == ENOENT ? Code::kNotFound : Code::kPermissionDenied,
@@ -112,7 +117,8 @@ class LoadgenTestImpl final : public LoadgenTest {
 
   void run() noexcept {
     try {
-      mlperf::StartTest(&sut_, &*qsl_, settings_, make_log_settings(options_), "");
+      mlperf::StartTest(&sut_, &*qsl_, settings_, make_log_settings(options_),
+                        options_.audit_config);
     } catch (const TestAborted&) {
       // Thrown by our own IssueQuery, after LoadGen's logs were closed.
     } catch (const std::exception& error) {

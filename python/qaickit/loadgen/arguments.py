@@ -30,6 +30,7 @@ which setting holds
   --mlperf-conf is given; with one of them MLPerf's own limits apply, such as 600 seconds.
   A target that no flag and no user.conf gives is measured on the model first, for half a second:
   the rate for Offline, half of it (at most 10,000/s) for Server, the latency for the streams.
+  An --audit-config wins over all of them, as LoadGen has it.
 
 exit code
   0 valid, no errors    1 INVALID, LoadGen errors or failed samples
@@ -172,6 +173,12 @@ def _add_test(add: _Add) -> None:
         metavar="FILE",
         help="over the mlperf.conf inside LoadGen, whose seeds hold in any case; "
         f"'{BUILT_IN}' means that one alone",
+    )
+    add(
+        "--audit-config",
+        type=Path,
+        metavar="FILE",
+        help="audit.config of a compliance test (TEST01, TEST04), over everything else",
     )
     add(
         "--model-name",

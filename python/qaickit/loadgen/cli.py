@@ -64,7 +64,7 @@ from qaickit.loadgen.target import (
     open_target,
     warm_up,
 )
-from qaickit.loadgen.user_conf import Conf, read_conf
+from qaickit.loadgen.user_conf import Conf, check_audit, read_conf
 
 __all__ = ["main"]
 
@@ -119,7 +119,8 @@ class _Run:
             raise FailedPreconditionError(
                 "LoadGen runs one test in a process; start another process for the next"
             )
-        refuse_audit_config(Path())
+        if args.audit_config is None:
+            refuse_audit_config(Path())
         choice = find_choice(args.model)
         flags = _flags(args, choice.label)
         check_flags(flags)
@@ -242,6 +243,7 @@ def _flags(args: argparse.Namespace, label: str) -> Flags:
         max_wait_us=args.max_wait_us,
         user_conf=args.user_conf,
         mlperf_conf=None if built_in else args.mlperf_conf,
+        audit_config=args.audit_config,
         built_in_conf=built_in,
         conf_model=args.model_name or label,
     )
@@ -271,6 +273,8 @@ def _read_confs(flags: Flags) -> Conf | None:
     """Check the configuration files and return the user's."""
     if flags.mlperf_conf is not None:
         read_conf(flags.mlperf_conf, strict=False)
+    if flags.audit_config is not None:
+        check_audit(read_conf(flags.audit_config, strict=False), flags.scenario, flags.mode)
     if flags.user_conf is None:
         return None
     return read_conf(flags.user_conf, models=(flags.conf_model,))

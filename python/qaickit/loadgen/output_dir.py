@@ -36,7 +36,8 @@ def refuse_audit_config(directory: Path) -> None:
     if os.path.lexists(path):
         raise FailedPreconditionError(
             f"{path}: LoadGen takes its settings from this file, whatever the command line says, "
-            "and the result would be no ordinary one; move it away, or run in another directory"
+            "and the result would be no ordinary one; move it away, run in another directory, or "
+            "name it with --audit-config"
         )
 
 

@@ -21,21 +21,32 @@ __all__ = ["PythonTest", "apply_conf", "run_test", "test_settings"]
 # LoadGen's FromConfig(..., conf_type): what it reads. There is a type 1, the built-in conf and a
 # file, but a second call of it in a process leaves the built-in one out.
 _BUILT_IN, _FILE_ONLY = 0, 2
-_NO_AUDIT = ""
 
 
-def run_test(sut: SUT, qsl: QSL, settings: Any, output_dir: str | os.PathLike[str]) -> None:
+def run_test(
+    sut: SUT,
+    qsl: QSL,
+    settings: Any,
+    output_dir: str | os.PathLike[str],
+    *,
+    audit_config: str | os.PathLike[str] = "",
+) -> None:
     """Run one LoadGen test to its end, its logs in `output_dir`, which must exist.
 
     Runs on the calling thread and, once LoadGen has started, cannot be interrupted. `settings` is
     an `mlperf_loadgen.TestSettings`. LoadGen's trace is off: it doubles the cost of a query.
+    `audit_config` is the file of a compliance test, which LoadGen applies over the settings.
 
     Raises:
-        FailedPreconditionError: an audit.config lies in the current directory.
-        NotFoundError: `output_dir` is not there.
+        FailedPreconditionError: an audit.config lies in the current directory, and none is named.
+        NotFoundError: `output_dir` or `audit_config` is not there.
         QaicKitError and others: the first failure of a sample, once the test has ended.
     """
-    refuse_audit_config(Path())
+    audit = os.fspath(audit_config)
+    if not audit:
+        refuse_audit_config(Path())
+    elif not os.path.isfile(audit):
+        raise NotFoundError(f"audit_config '{audit}': no such file")
     if not os.path.isdir(output_dir):
         raise NotFoundError(f"output_dir '{os.fspath(output_dir)}': no such directory")
     loadgen = loadgen_module()
@@ -44,7 +55,7 @@ def run_test(sut: SUT, qsl: QSL, settings: Any, output_dir: str | os.PathLike[st
     output = loadgen.LogOutputSettings()
     output.outdir = os.fspath(output_dir)
     log_settings.log_output = output
-    loadgen.StartTestWithLogSettings(sut.handle, qsl.handle, settings, log_settings, _NO_AUDIT)
+    loadgen.StartTestWithLogSettings(sut.handle, qsl.handle, settings, log_settings, audit)
     sut.result()
 
 
@@ -147,13 +158,14 @@ class PythonTest:
         # Not Thread.join: interrupted by Ctrl-C it takes the thread for ended (before Python 3.13).
         self._ended = threading.Event()
         # A daemon: a test that cannot be ended must not keep the process.
-        threading.Thread(
-            target=self._run, args=(loadgen_settings, settings.output_dir), daemon=True
-        ).start()
+        threading.Thread(target=self._run, args=(loadgen_settings, settings), daemon=True).start()
 
-    def _run(self, loadgen_settings: Any, output_dir: str) -> None:
+    def _run(self, loadgen_settings: Any, settings: Settings) -> None:
         try:
-            run_test(self._sut, self._qsl, loadgen_settings, output_dir)
+            run_test(
+                self._sut, self._qsl, loadgen_settings, settings.output_dir,
+                audit_config=settings.audit_config,
+            )  # fmt: skip
         except BaseException as error:  # Handed to result().
             self._failure = error
         finally:

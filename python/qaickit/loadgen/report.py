@@ -159,6 +159,8 @@ def _loss(report: Report) -> str:
 def _rows(report: Report) -> Iterable[tuple[str, str]]:
     yield "scenario", report.settings.scenario.value
     yield "mode", report.settings.mode.value
+    if report.settings.audit_config:
+        yield "audit", f"{report.settings.audit_config}, over all other settings"
     if report.interrupted:
         yield "interrupted", f"after {_plural(report.stats['samples_ok'], 'sample')}"
     if report.performance is not None:

@@ -69,6 +69,7 @@ class Flags:
     max_wait_us: int | None = None
     user_conf: Path | None = None
     mlperf_conf: Path | None = None
+    audit_config: Path | None = None
     built_in_conf: bool = False
     conf_model: str = "*"
 
@@ -125,6 +126,7 @@ class Settings:
     model_name: str = ""
     mlperf_conf: str = ""
     user_conf: str = ""
+    audit_config: str = ""
     built_in_conf: bool = False
     target_qps: float = 0
     target_latency_ns: int = 0
@@ -248,6 +250,7 @@ def resolve(flags: Flags, conf: Conf | None, rate: Rate | None, total_samples: i
         model_name=flags.conf_model,
         mlperf_conf=str(flags.mlperf_conf or ""),
         user_conf=str(flags.user_conf or ""),
+        audit_config=str(flags.audit_config or ""),
         # Under a file of the user's too: LoadGen takes its seeds from nowhere else.
         built_in_conf=flags.has_conf,
         target_qps=float(values.get("target_qps", 0)),

@@ -16,13 +16,14 @@ from typing import NamedTuple
 
 from qaickit._text import nearest
 from qaickit.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
-from qaickit.loadgen.scenarios import Scenario
+from qaickit.loadgen.scenarios import Mode, Scenario
 
 __all__ = [
     "LOADGEN_MODELS",
     "Conf",
     "ConfError",
     "ConfProblem",
+    "check_audit",
     "check_conf_text",
     "read_conf",
 ]
@@ -476,3 +477,23 @@ def read_conf(path: Path, *, models: Iterable[str] = (), strict: bool = True) ->
     if problems:
         raise ConfError(problems)
     return conf
+
+
+# LoadGen's numbers of the modes, in the key `mode`.
+_MODES = {"0": Mode.SUBMISSION, "1": Mode.ACCURACY, "2": Mode.PERFORMANCE, "3": Mode.FIND_PEAK}
+
+
+def check_audit(conf: Conf, scenario: Scenario, mode: Mode) -> None:
+    """Refuses an audit.config that would turn the test into one of another mode.
+
+    LoadGen reads it under the model name `*`. Error: InvalidArgumentError.
+    """
+    text = conf.find(ANY, scenario.value, "mode")
+    wanted = mode if text is None else _MODES.get(text)
+    if wanted is None:
+        raise InvalidArgumentError(f"{conf.path}: mode {text}: expected 0 to 3")
+    if wanted is not mode:
+        raise InvalidArgumentError(
+            f"{conf.path}: it is for mode {text}, which is --mode {wanted.value}, and the test is "
+            f"--mode {mode.value}"
+        )

@@ -297,8 +297,24 @@ TEST_F(LoadgenRun, StrayAuditConfigIsRefused) {
   const auto session = open_null(classifier(1));
   EXPECT_TRUE(is_error(start(*session).status(), Code::kFailedPrecondition, "audit.config",
                        "move it away"));
+  options.audit_config = "no audit.config";
+  EXPECT_TRUE(is_error(start(*session).status(), Code::kNotFound, "no audit.config"));
+  options.audit_config = "";
   std::filesystem::remove(scratch.path("audit.config"));
   run(*session);
+}
+
+TEST_F(LoadgenRun, AuditConfigThatIsNamedIsObeyed) {
+  // LoadGen logs some answers of a performance test then, for compliance tests to compare.
+  scratch.write("audit.config",
+                test::bytes_of("*.*.mode = 2\n*.*.accuracy_log_rng_seed = 720381539243781796\n"
+                               "*.*.accuracy_log_sampling_target = 10\n"));
+  const auto session = open_null(classifier(1));
+  options.audit_config = "audit.config";
+  run(*session);
+  const auto log = std::filesystem::path(options.output_dir) / "mlperf_log_accuracy.json";
+  EXPECT_GT(std::filesystem::file_size(log), 20u);
+  std::filesystem::remove(scratch.path("audit.config"));
 }
 
 TEST_F(LoadgenRun, OutputDirectoryMustBeThere) {
