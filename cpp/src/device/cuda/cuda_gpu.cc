@@ -42,7 +42,11 @@ std::string Gpu::free_memory() noexcept {
   (void)cuda.cudaGetLastError();
   size_t free = 0;
   size_t total = 0;
-  if (cuda.cudaMemGetInfo(&free, &total) != kSuccess) {
+  const int error = cuda.cudaMemGetInfo(&free, &total);
+  if (error == kErrorStreamCaptureUnsupported || error == kErrorStreamCaptureInvalidated) {
+    return "how much is free is not told while a graph is captured";
+  }
+  if (error != kSuccess) {
     lost_.store(true, std::memory_order_relaxed);
     return {};
   }

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "base/affinity.h"
 #include "base/cat.h"
 #include "base/keep_for_ever.h"
 #include "queue/spin.h"
@@ -10,7 +11,11 @@
 namespace qaickit::cuda {
 namespace {
 
-constexpr uint64_t kSpinNs = 1'000'000;      // before a thread sleeps: waking up costs up to 50 us
+// A lane's threads spin before they sleep, since waking up costs up to 50 us; but not for long
+// where CPUs are few, which they would take from those that they wait for.
+constexpr uint64_t kSpinNs = 1'000'000;
+constexpr uint64_t kShortSpinNs = 20'000;
+constexpr size_t kManyCpus = 8;
 constexpr uint64_t kParkNs = 1'000'000'000;  // bound of an idle sleep
 constexpr uint64_t kStopNs = 2'000'000'000;
 constexpr uint64_t kSetupNs = 600'000'000'000;  // TensorRT builds engines for minutes
@@ -79,7 +84,7 @@ void submit_all(LaneState& lane) noexcept {
       if (lane.stopping.load(std::memory_order_acquire)) break;
       lane.work.await(
           [&] { return !lane.submitted.empty() || lane.stopping.load(std::memory_order_acquire); },
-          kParkNs, kSpinNs);
+          kParkNs, lane.spin_ns);
       continue;
     }
     if (slot->warming.load(std::memory_order_relaxed)) {
@@ -113,7 +118,7 @@ void complete_all(LaneState& lane) noexcept {
     if (lane.running.try_pop(slot)) {
       int error = kErrorNotReady;
       spin_until([&] { return (error = gpu.cuda.cudaEventQuery(slot->done)) != kErrorNotReady; },
-                 kSpinNs);
+                 lane.spin_ns);
       if (error == kErrorNotReady) error = gpu.cuda.cudaEventSynchronize(slot->done);
       finish(lane, *slot, gpu.check(error, "a run (cudaEventSynchronize)"));
       continue;
@@ -123,7 +128,7 @@ void complete_all(LaneState& lane) noexcept {
         [&] {
           return !lane.running.empty() || lane.submitter_left.load(std::memory_order_acquire);
         },
-        kParkNs, kSpinNs);
+        kParkNs, lane.spin_ns);
   }
   // release: pairs with the acquire load in Lane::~Lane().
   lane.completer_left.store(true, std::memory_order_release);
@@ -147,6 +152,9 @@ Result<std::unique_lock<std::mutex>> lock_setup() {
   }
   return lock;
 }
+
+LaneState::LaneState(std::shared_ptr<Gpu> gpu)
+    : gpu(std::move(gpu)), spin_ns(allowed_cpus().size() >= kManyCpus ? kSpinNs : kShortSpinNs) {}
 
 LaneState::~LaneState() {
   const CurrentGpu current(*gpu);

@@ -28,11 +28,12 @@ namespace qaickit::cuda {
 struct LaneState {
   static constexpr size_t kMaxSlots = 4096;
 
-  explicit LaneState(std::shared_ptr<Gpu> gpu) : gpu(std::move(gpu)) {}
+  explicit LaneState(std::shared_ptr<Gpu> gpu);
   ~LaneState();
   Status make_streams();
 
   const std::shared_ptr<Gpu> gpu;
+  const uint64_t spin_ns;
   CudaStream copy_in = nullptr;
   CudaStream compute = nullptr;
   CudaStream copy_out = nullptr;
