@@ -9,10 +9,10 @@
 The weights are random: this measures speed and memory only. Writes results.json, table.txt and
 offline.svg into --output-dir, after every measurement, so that Ctrl-C keeps what is done. Ours is
 the native LoadGen harness, whose numbers are LoadGen's own. The peers run the very graph that the
-GPU runs of the QPC, in plain loops: onnxruntime with IO binding, everything bound once, a CUDA
-graph, inputs and outputs copied each time; "device only" without copies and without waiting, which
-is as much as the GPU can give; PyTorch's own nets of that shape, eager and compiled. The share of
-time that the GPU is busy is NVML's.
+GPU runs of the QPC, in plain loops. onnxruntime: with IO binding, everything bound once, inputs and
+outputs copied each time, with or without a CUDA graph, whichever is faster. "device only": the same
+without copies and without waiting, which is as much as the GPU can give. PyTorch: its own nets of
+that shape, eager and compiled. The share of time that the GPU is busy is NVML's.
 
 Exit codes: 0 all bounds hold or a dry run, 1 one does not, 2 no GPU to run on, 130 interrupted.
 """
@@ -68,10 +68,14 @@ NO_GPU, INTERRUPTED = 2, 130
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure, and for how long."""
+    """What to measure, and for how long.
+
+    `provider`: of ours; `peers_provider`: of onnxruntime's loop, which has fakes of no kind.
+    """
 
     backend: str
     provider: str
+    peers_provider: str
     device_id: int
     batches: tuple[int, ...]
     seconds: float
@@ -80,11 +84,12 @@ class Plan:
 
     @property
     def settings(self) -> dict[str, str]:
-        return {"provider": "tensorrt"} if self.provider == "tensorrt" else {}
+        is_on_gpu = self.backend == "cuda" and self.provider == "tensorrt"
+        return {"provider": "tensorrt"} if is_on_gpu else {}
 
     @property
     def torch_device(self) -> str:
-        return "cpu" if self.backend == "cpu" else f"cuda:{self.device_id}"
+        return "cpu" if self.peers_provider == "cpu" else f"cuda:{self.device_id}"
 
 
 class NoNumberError(Exception):
@@ -156,8 +161,8 @@ def server(plan: Plan, case: Case, offline_rate: float) -> tuple[float, str]:
 
 def onnxruntime_loop(plan: Plan, case: Case, *, copies: bool) -> dict[str, Any]:
     return work(
-        "onnxruntime", graph=str(case.graph), provider=plan.provider, device_id=plan.device_id,
-        batch=case.batch, seconds=plan.seconds, copies=copies,
+        "onnxruntime", graph=str(case.graph), provider=plan.peers_provider,
+        device_id=plan.device_id, batch=case.batch, seconds=plan.seconds, copies=copies,
     )  # fmt: skip
 
 
@@ -325,7 +330,7 @@ def mark_of(backend: str, device: str) -> str:
     return "fake" if "fake" in device.lower() else ""
 
 
-def make_plan(args: argparse.Namespace, backend: str) -> Plan:
+def make_plan(args: argparse.Namespace, backend: str, mark: str) -> Plan:
     batches, seconds, rounds = BATCHES, 5.0, 3
     if args.quick:
         batches, seconds, rounds = QUICK_BATCHES, 2.0, 1
@@ -333,7 +338,8 @@ def make_plan(args: argparse.Namespace, backend: str) -> Plan:
         batches, seconds, rounds = DRY_BATCHES, 0.2, 1
     return Plan(
         backend=backend,
-        provider="cpu" if backend == "cpu" else args.provider,
+        provider=args.provider,
+        peers_provider="cpu" if mark else args.provider,
         device_id=args.device_id,
         batches=tuple(args.batches) if args.batches else batches,
         seconds=args.seconds or seconds,
@@ -373,9 +379,10 @@ def main(argv: list[str] | None = None) -> int:
     if not device:
         print(f"gpu.py: no GPU to measure: {why_not}", file=sys.stderr)
         return NO_GPU
-    plan, gpu = make_plan(args, backend), Gpu(args.device_id)
+    mark, gpu = mark_of(backend, device), Gpu(args.device_id)
+    plan = make_plan(args, backend, mark)
     nets = tuple(net for net in NETS if not args.nets or net.label in args.nets)
-    found = Findings(device, mark_of(backend, device), notes=[gpu.missing] if gpu.missing else [])
+    found = Findings(device, mark, notes=[gpu.missing] if gpu.missing else [])
     about = {
         "taken": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "qaickit": qaickit.__version__,

@@ -67,8 +67,8 @@ class Option:
 
     `low` and `high` bound numbers, each element of lists and each value of mappings, inclusive.
     `flag` is the vendor compiler's. `note` says what happens on a host, or why it is refused.
-    `warns`: a user would miss the effect here, so he is told. `changeable`: may be given to
-    `Session.update_backend_options`.
+    `warns`: a user would miss the effect here, so he is told, but for the backend `acted_by`.
+    `changeable`: may be given to `Session.update_backend_options`.
     """
 
     name: str
@@ -84,6 +84,7 @@ class Option:
     note: str = ""
     aliases: tuple[str, ...] = ()
     warns: bool = False
+    acted_by: str = ""
     changeable: bool = False
 
     @property
@@ -294,6 +295,13 @@ _VENDOR_WRITES = "only the vendor's compiler writes it"
 _VENDOR_REPORTS = "only the vendor's compiler or a card can report it; nothing is reported here"
 
 
+_LACKS = {
+    Host.ACTED: "does not act on every device",
+    Host.IGNORED: "does nothing here",
+    Host.RECORDED: "is recorded in the QPC but not acted on",
+}
+
+
 def _row(group: Group, host: Host, name: str, kind: Kind, meaning: str, **rest: Any) -> Option:
     # A truth value is off unless given; a compile option's flag follows from its name.
     derived = {
@@ -370,8 +378,8 @@ OPTIONS: tuple[Option, ...] = (
     _compile_ignored("aic_hw", ANY, "Of the compiler's command line: for a card"),
     _compile_ignored("aic_hw_version", ANY, "Of the compiler's command line: kind of card"),
 
-    _precision("convert_to_fp16", BOOL, "Run all floating point in fp16",
-               warns=True, note=_FP16),
+    _row(Group.PRECISION, Host.ACTED, "convert_to_fp16", BOOL, "Run all floating point in fp16",
+         warns=True, acted_by="cuda", note=_FP16),
     _precision("mxfp6_matmul", BOOL, "Keep weights of matrix products in MXFP6",
                warns=True, note=_OWN_PRECISION),
     _precision("allow_mxint8_mdp_io", BOOL, "Pass data between cards in MXINT8",
@@ -531,13 +539,16 @@ class Options:
                     f"option '{option.name}' ({self.origins[option.name]}): {option.note}"
                 )
 
-    def warnings(self, *, compiling: bool) -> list[str]:
-        """Texts about options that are set, and whose effect a user would miss here."""
+    def warnings(self, *, compiling: bool, backend: str = "") -> list[str]:
+        """Texts about options that are set, and whose effect a user would miss here.
+
+        `backend`: where the result is to run, if that is known.
+        """
         return [
-            f"option '{option.name}' ({self.origins[option.name]}) is recorded in the QPC but not "
-            f"acted on: {option.note}"
+            f"option '{option.name}' ({self.origins[option.name]}) {_LACKS[option.host]}: "
+            f"{option.note}"
             for option in self._set_options(compiling)
-            if option.warns
+            if option.warns and not (backend and backend == option.acted_by)
         ]
 
     def updated(self, changes: Mapping[str, Any]) -> Options:

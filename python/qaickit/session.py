@@ -97,7 +97,8 @@ class Session:
         model = locate_model(model_path)
         self._options = options.resolve(kwargs)
         self._options.refuse(compiling=model.is_onnx)
-        for text in self._options.warnings(compiling=model.is_onnx):
+        backend = _backend_named(self._options)
+        for text in self._options.warnings(compiling=model.is_onnx, backend=backend):
             warnings.warn(text, options.OptionWarning, stacklevel=2)
         self._model_path = model.path
         self._qpc = _open(model, self._options)
@@ -383,12 +384,9 @@ class Session:
                 other._release(wait=True)
 
     def _open_native_once(self) -> _core.Session:
-        backend = self._options["backend"]
-        if backend in (None, _VENDOR_BACKEND):
-            backend = os.environ.get(BACKEND_VARIABLE, "")
         return _core.Session(
             self._qpc,
-            backend=backend,
+            backend=_backend_named(self._options),
             device_ids=self._options.device_ids(),
             num_activations=self._options["num_activations"],
             set_size=self._options["set_size"],
@@ -451,6 +449,14 @@ class Session:
 
 
 _set_up: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def _backend_named(chosen: options.Options) -> str:
+    """The backend that an option or the environment names; empty: whatever is there."""
+    backend = chosen["backend"]
+    if backend in (None, _VENDOR_BACKEND):
+        return os.environ.get(BACKEND_VARIABLE, "")
+    return str(backend)
 
 
 def _disown_all() -> None:

@@ -297,6 +297,9 @@ def test_what_a_user_would_miss_is_told() -> None:
     assert len(texts) == 2
     assert "convert_to_fp16" in texts[0]
     assert options.warnings(compiling=False) == []
+    # A GPU does compute in fp16.
+    assert not any("fp16" in text for text in options.warnings(compiling=True, backend="cuda"))
+    assert len(options.warnings(compiling=True, backend="cpu")) == 2
 
 
 def test_where_the_result_goes_is_not_recorded() -> None:
