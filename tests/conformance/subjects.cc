@@ -11,6 +11,7 @@ const std::vector<Subject>& subjects() {
   setenv("QAIC_LIB", QAIC_SIM_LIBRARY, 1);
   static const auto* all = new std::vector<Subject>{
       {"cpu", "cpu", {}, true, {}},
+      {"cuda", "cuda", {}, true, {}},  // where there is a GPU; cuda_subjects.cc has it without
       {"null", "null", {}, false, {}},
       {"null_async", "null", {{"async", "1"}, {"latency_us", "20"}}, false, {}},
       {"qaic_simulated",
