@@ -255,6 +255,29 @@ def test_inputs_for_one_sample_are_stacked(
     assert "dims" in done.err or "expected" in done.err
 
 
+def test_samples_of_several_shapes(run: Run, qpc: Callable[[int], Path], tmp_path: Path) -> None:
+    qpc(1)
+    sizes = [1, 4, 1]
+    sets = {"specializations": [{"B": str(size)} for size in (1, 4)]}
+    (tmp_path / "sets.json").write_text(json.dumps(sets))
+    qaic.Session(
+        tmp_path / "two.onnx", network_specialization_config=tmp_path / "sets.json",
+        output_dir=tmp_path / "several",
+    ).close()  # fmt: skip
+    path = batch_json(tmp_path, [row(seed, size) for seed, size in enumerate(sizes)])
+    for dims in (True, False):
+        document = json.loads(path.read_text())
+        for entry in (entry for entries in document["IO-files"] for entry in entries):
+            if not dims:
+                del entry["dims"]
+        path.write_text(json.dumps(document))
+        done = run("-t", "several", "-c", path, "--write-output-num-samples", 3)
+        assert done.code == 0, done.err
+        for seed, size in enumerate(sizes):
+            m = np.fromfile(tmp_path / f"m-activation-0-inf-{seed}.bin", np.int64)
+            assert m.tolist() == [-seed] * size
+
+
 def test_what_memory_has_no_room_for_is_read_when_it_is_used(
     qpc: Callable[[int], Path], tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ import argparse
 import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qaickit import _core
 from qaickit._files import error_from_os, read_file
 from qaickit.errors import InvalidArgumentError
 from qaickit.session import Session, ShapeDict, random_inputs
@@ -175,30 +176,22 @@ def load_feeds(
 ) -> Feeds:
     """The samples as arrays. With `stack`, those of batch size 1 are put together to batches.
 
-    The last batch is filled up with its last sample. At most `max_bytes` are loaded; the others
-    are read from their files whenever they are used. Error: InvalidArgumentError, which lists what
-    is wrong with the files (the first ten).
+    The last batch is filled up with its last sample. Where the program has several sets of shapes,
+    nothing is stacked: a sample is of the set that its files fit. At most `max_bytes` are loaded;
+    the others are read from their files whenever they are used. Error: InvalidArgumentError, which
+    lists what is wrong with the files (the first ten).
     """
     inputs, outputs = session.model_input_shape_dict, session.model_output_shape_dict
     batch = session.batch_size
-    if stack and batch > 1 and samples and _is_single(samples[0], inputs, batch):
+    sets = _shape_sets(session)
+    if stack and batch > 1 and not sets and samples and _is_single(samples[0], inputs, batch):
         # One expected file cannot tell of a whole batch.
         rows = [
             _Row(tuple(_stacked(name, group, spec, batch) for name, spec in inputs.items()))
             for group in (samples[at : at + batch] for at in range(0, len(samples), batch))
         ]
     else:
-        rows = [
-            _Row(
-                tuple(_tensor(buffer, inputs, "input") for buffer in sample.inputs),
-                tuple(
-                    _tensor(buffer, outputs, "output")
-                    for buffer in sample.expected
-                    if os.path.exists(buffer.path)  # public scripts list outputs yet to be
-                ),
-            )
-            for sample in samples
-        ]
+        rows = [_row(sample, _fitting(sample, inputs, sets), inputs, outputs) for sample in samples]
     _refuse_problems(rows)
     loaded: list[Feed] = []
     for row in rows:
@@ -303,10 +296,46 @@ def _spec(buffer: Buffer, shapes: ShapeDict, side: str) -> tuple[tuple[int, ...]
     return shapes[buffer.name]
 
 
-def _tensor(buffer: Buffer, shapes: ShapeDict, side: str) -> _Tensor:
-    shape, dtype = _spec(buffer, shapes, side)
-    shape = shape if buffer.shape is None else buffer.shape
-    return _Tensor(buffer.name, (buffer.path,), shape, dtype)
+_Shapes = Mapping[str, tuple[int, ...]]  # of a set, by tensor
+
+
+def _shape_sets(session: Session) -> list[_Shapes]:
+    """The sets of shapes that the program allows; none: only its own."""
+    program = _core.read_qpc(session.qpc_path)["program"]
+    names = [tensor["name"] for tensor in (*program["inputs"], *program["outputs"])]
+    return [dict(zip(names, map(tuple, dims), strict=True)) for dims in program["allowed_shapes"]]
+
+
+def _fitting(sample: Sample, inputs: ShapeDict, sets: Sequence[_Shapes]) -> _Shapes:
+    """The first set that the files fit; nothing where none does."""
+
+    def fits(buffer: Buffer, shapes: _Shapes) -> bool:
+        if buffer.name not in inputs:
+            return False
+        shape, dtype = shapes[buffer.name], inputs[buffer.name][1]
+        if buffer.shape is not None:
+            return buffer.shape == shape
+        path = Path(buffer.path)
+        return path.exists() and path.stat().st_size == prod(shape) * dtype.itemsize
+
+    found = (set for set in sets if all(fits(buffer, set) for buffer in sample.inputs))
+    return next(found, {})
+
+
+def _row(sample: Sample, chosen: _Shapes, inputs: ShapeDict, outputs: ShapeDict) -> _Row:
+    def tensor(buffer: Buffer, shapes: ShapeDict, side: str) -> _Tensor:
+        shape, dtype = _spec(buffer, shapes, side)
+        shape = chosen.get(buffer.name, shape) if buffer.shape is None else buffer.shape
+        return _Tensor(buffer.name, (buffer.path,), shape, dtype)
+
+    return _Row(
+        tuple(tensor(buffer, inputs, "input") for buffer in sample.inputs),
+        tuple(
+            tensor(buffer, outputs, "output")
+            for buffer in sample.expected
+            if os.path.exists(buffer.path)  # public scripts list outputs yet to be
+        ),
+    )
 
 
 def _is_single(sample: Sample, shapes: ShapeDict, batch: int) -> bool:
