@@ -18,6 +18,10 @@ _QUANTISED_OPS = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"}
 )
 _RANDOM_WEIGHTS_KEY = "qaickit.random_weights"
+_TOO_LARGE = (
+    "the graph, without the weights that stay in files, is over 2 GB, which no ONNX file holds; "
+    "save the model with its weights as initializers in external data"
+)
 
 MakeModel = Callable[[], onnx.ModelProto]
 
@@ -45,9 +49,9 @@ def serialise(model: onnx.ModelProto) -> bytes:
     try:
         data: bytes = model.SerializeToString(deterministic=True)
     except Exception as error:  # protobuf's, whose class depends on its implementation
-        raise UnsupportedError(f"models over 2 GB cannot be compiled yet: {error}") from error
+        raise UnsupportedError(f"{_TOO_LARGE}: {error}") from error
     if len(data) > MAX_MODEL_BYTES:
-        raise UnsupportedError(f"it has {len(data)} bytes; models over 2 GB cannot be compiled yet")
+        raise UnsupportedError(f"{_TOO_LARGE}: it has {len(data)} bytes")
     return data
 
 

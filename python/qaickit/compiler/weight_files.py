@@ -8,7 +8,7 @@ import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from qaickit._files import error_from_os
 
 _PREFIX = "qaickit-"
 _COPY_BYTES = 1 << 22
+_ALIGNMENT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class WeightFiles(dict[str, FilePart]):
         try:
             path = self._made or self._make()
             with open(path, "ab") as file:
-                offset = file.tell()
+                offset = _align(file)
                 for piece in pieces:
                     file.write(np.ascontiguousarray(piece).data)
                 self[name] = FilePart(path, offset, file.tell() - offset)
@@ -87,7 +88,7 @@ def copy_part(part: FilePart, path: str) -> int:
     """
     try:
         with open(part.path, "rb") as source, open(path, "ab") as target:
-            offset = target.tell()
+            offset = _align(target)
             source.seek(part.offset)
             left = part.length
             while left and (piece := source.read(min(left, _COPY_BYTES))):
@@ -96,6 +97,12 @@ def copy_part(part: FilePart, path: str) -> int:
     except OSError as error:
         raise error_from_os(error, f"cannot copy weights to '{path}'; set TMPDIR") from error
     return offset
+
+
+def _align(file: IO[bytes]) -> int:
+    """Fills up to where a tensor may begin, for kernels that read it where it lies."""
+    file.write(bytes(-file.tell() % _ALIGNMENT))
+    return file.tell()
 
 
 def _remove(path: str) -> None:
