@@ -50,7 +50,8 @@ def test_options_have_the_names_of_the_core() -> None:
     options = chosen(Flags(scenario=SINGLE, mode=Mode.SUBMISSION)).options()
     assert (options["scenario"], options["mode"]) == ("singlestream", "submission")
     assert set(options) == {
-        "scenario", "mode", "model_name", "mlperf_conf", "user_conf", "built_in_conf",
+        "scenario", "mode", "model_name", "mlperf_conf", "user_conf", "audit_config",
+        "built_in_conf",
         "target_qps", "target_latency_ns", "min_duration_ms", "min_query_count",
         "performance_sample_count", "max_batch", "max_delay_ns", "output_dir", "caller_runs",
     }  # fmt: skip
