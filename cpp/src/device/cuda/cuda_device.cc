@@ -104,7 +104,9 @@ class CudaProgram final : public Program {
     return std::unique_ptr<Activation>(new CudaActivation(lane_));
   }
   std::string precision() const override {
-    return precision_of(*lane_->state().loaded.qpc, *lane_->state().gpu, settings_);
+    const LaneState& lane = lane_->state();
+    return precision_of(*lane.loaded.qpc, settings_.tf32 && lane.gpu->has_tf32(),
+                        settings_.tensorrt);
   }
   bool async() const noexcept override { return true; }
 

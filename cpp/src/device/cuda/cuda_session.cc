@@ -53,13 +53,13 @@ Status add_cuda(const Gpu& gpu, CudaStream stream, const Settings& settings, boo
 }
 
 // Its own CUDA graphs stay off: they would be replayed with another ExecObj's addresses.
-Status add_tensorrt(const Gpu& gpu, CudaStream stream, std::string_view policy,
+Status add_tensorrt(const Gpu& gpu, CudaStream stream, bool fp16, bool int8,
                     ort::OrtSessionOptions* session) {
   const ort::Api& api = gpu.ort;
   ProviderOptions list;
   list.add("device_id", std::to_string(gpu.id));
-  list.add("trt_fp16_enable", policy == "fp16" ? "1" : "0");
-  list.add("trt_int8_enable", policy == "int8" ? "1" : "0");
+  list.add("trt_fp16_enable", fp16 ? "1" : "0");
+  list.add("trt_int8_enable", int8 ? "1" : "0");
   ort::OrtTensorRTOptions* raw = nullptr;
   ORT_RETURN_IF_ERROR(api, api.CreateTensorRTOptions(&raw), "TensorRT options");
   const ort::Owned<ort::OrtTensorRTOptions> options(raw, {api.ReleaseTensorRTOptions});
@@ -117,8 +117,10 @@ Result<Loaded> load_session(Gpu& gpu, CudaStream stream, std::shared_ptr<const Q
   QAICKIT_ASSIGN_OR_RETURN(auto ort_options,
                            ort::make_options(gpu.ort, options.threads_per_activation, false));
   if (settings.tensorrt) {
-    QAICKIT_RETURN_IF_ERROR(
-        gpu.failure(add_tensorrt(gpu, stream, qpc->manifest()->precision, ort_options.get())));
+    const std::string policy = qpc->manifest()->precision;
+    // Types of the graph in fp16 are for TensorRT to take as well, whatever the policy.
+    QAICKIT_RETURN_IF_ERROR(gpu.failure(
+        add_tensorrt(gpu, stream, fp16 || policy == "fp16", policy == "int8", ort_options.get())));
   }
   QAICKIT_RETURN_IF_ERROR(gpu.failure(add_cuda(gpu, stream, settings, graphs, ort_options.get())));
   Loaded loaded;
@@ -136,14 +138,22 @@ Result<Loaded> load_session(Gpu& gpu, CudaStream stream, std::shared_ptr<const Q
   return loaded;
 }
 
-std::string precision_of(const Qpc& qpc, const Gpu& gpu, const Settings& settings) {
-  const std::string asked = qpc.manifest()->precision;
-  if (qpc.find(kFp16ModelSegment)) return "fp16";
-  const std::string fp32 = settings.tf32 && gpu.has_tf32() ? "fp32 (TF32)" : "fp32";
-  if (asked != "int8") return fp32;
-  // The CUDA provider has no kernels for quantised convolutions and products of QDQ graphs: it
-  // runs their DequantizeLinear nodes and computes in float. TensorRT takes QDQ as int8.
-  return settings.tensorrt ? "int8" : cat("int8 computed in ", fp32);
+std::string precision_of(const Qpc& qpc, bool tf32, bool tensorrt) {
+  const HostManifest manifest = *qpc.manifest();
+  const bool has_fp16 = qpc.find(kFp16ModelSegment).has_value();
+  const std::string fp32 = tf32 ? "fp32 (TF32)" : "fp32";
+  if (manifest.precision == "int8") {
+    // The CUDA provider has no kernels for quantised convolutions and products of QDQ graphs: it
+    // runs their DequantizeLinear nodes and computes in float. TensorRT takes QDQ as int8.
+    const std::string integers = tensorrt ? "int8" : cat("int8 computed in ", fp32);
+    return has_fp16 ? cat(integers, ", other nodes in fp16") : integers;
+  }
+  if (manifest.precision == "fp16") {
+    // Without a graph in fp16 beside it, the model's own is in fp16, or none of its nodes can be.
+    const bool converted = manifest.options.contains("convert_to_fp16");
+    return has_fp16 || !converted ? "fp16" : fp32;
+  }
+  return has_fp16 ? cat(fp32, ", some nodes in fp16") : fp32;
 }
 
 }  // namespace qaickit::cuda

@@ -25,7 +25,7 @@ Result<Settings> read_settings(const DeviceSettings& settings);
 Result<Loaded> load_session(Gpu& gpu, CudaStream stream, std::shared_ptr<const Qpc> qpc,
                             const ProgramOptions& options, const Settings& settings, bool graphs);
 
-// What it computes in.
-std::string precision_of(const Qpc& qpc, const Gpu& gpu, const Settings& settings);
+// What a QPC with a host half is computed in, on a GPU that uses TF32 or not.
+std::string precision_of(const Qpc& qpc, bool tf32, bool tensorrt);
 
 }  // namespace qaickit::cuda

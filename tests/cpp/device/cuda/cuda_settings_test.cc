@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "container/qpc_bytes.h"
 #include "device/cuda/cuda_session.h"
 #include "support/result.h"
 
@@ -47,6 +48,37 @@ TEST(CudaSettings, WrongOnesAreRefusedByName) {
                        "gpu_mem_limit"));
   EXPECT_TRUE(is_error(read_settings({{"streams", "3"}}).status(), Code::kInvalidArgument,
                        "'streams'", "cuda_graph"));
+}
+
+std::string precision(const std::string& policy, bool fp16_graph, bool tf32, bool tensorrt,
+                      bool converted = true) {
+  test::SmallContent small;
+  const auto fp16 = test::bytes_of("the graph in fp16");
+  small.content.manifest.precision = policy;
+  if (converted) small.content.manifest.options["convert_to_fp16"] = "true";
+  if (fp16_graph) small.content.fp16_model = fp16;
+  const auto qpc = value_of(Qpc::from_bytes(value_of(build_qpc(small.content)), "a.bin"));
+  return precision_of(*qpc, tf32, tensorrt);
+}
+
+TEST(CudaPrecision, IsThatOfTheGraphThatRuns) {
+  EXPECT_EQ(precision("fp32", false, false, false), "fp32");
+  EXPECT_EQ(precision("fp32", false, true, false), "fp32 (TF32)");
+  EXPECT_EQ(precision("fp32", true, true, false), "fp32 (TF32), some nodes in fp16");
+  EXPECT_EQ(precision("fp16", true, true, false), "fp16");
+}
+
+// A model of fp16 has no second graph; nor has one of whose nodes none can be in fp16.
+TEST(CudaPrecision, WithoutAGraphInFp16) {
+  EXPECT_EQ(precision("fp16", false, false, false, /*converted=*/false), "fp16");
+  EXPECT_EQ(precision("fp16", false, false, false, /*converted=*/true), "fp32");
+}
+
+TEST(CudaPrecision, OfIntegersIsThatOfTheProvider) {
+  EXPECT_EQ(precision("int8", false, true, false), "int8 computed in fp32 (TF32)");
+  EXPECT_EQ(precision("int8", false, true, true), "int8");
+  EXPECT_EQ(precision("int8", true, false, true), "int8, other nodes in fp16");
+  EXPECT_EQ(precision("int8", true, false, false), "int8 computed in fp32, other nodes in fp16");
 }
 
 }  // namespace
