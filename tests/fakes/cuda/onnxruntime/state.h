@@ -1,0 +1,53 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "onnxruntime/session.h"
+
+namespace fakeort {
+
+struct Config {
+  std::string version;
+  std::string providers = "tensorrt,cuda";
+  std::string broken = "tensorrt";
+  bool echo = false;
+  bool cpu_nodes = false;
+  bool sync_replay = true;
+
+  bool has(std::string_view provider) const { return providers.find(provider) != std::string::npos; }
+  bool is_broken(std::string_view provider) const {
+    return broken.find(provider) != std::string::npos;
+  }
+};
+Config read_config();
+
+// What the library knows of the objects that it has given out. Any thread, under the mutex.
+struct State {
+  std::mutex mutex;
+  Config config = read_config();
+  std::map<const OrtSessionOptions*, std::vector<ProviderOptions>> session_options;
+  std::map<const OrtMemoryInfo*, int> device_memory;  // which GPU's
+  std::map<const OrtValue*, ValueRef> values;
+  std::map<const OrtSession*, std::shared_ptr<GpuSession>> sessions;
+  std::vector<std::vector<ProviderOptions>> told;  // to each session that was made
+  std::map<const OrtRunOptions*, RunSettings> run_settings;
+  std::map<const OrtRunOptions*, bool> terminated;
+  struct Binding {
+    std::shared_ptr<GpuSession> session;
+    std::shared_ptr<Bound> bound;
+  };
+  std::map<const OrtIoBinding*, Binding> bindings;
+  uint64_t runs = 0, failed_runs = 0, captures = 0, replays = 0, waiting_runs = 0;
+  uint64_t most_threads = 0, misuses = 0;
+  std::string first_misuse;
+};
+State& state();  // never freed: streams may outlive everything
+
+void misuse(const std::string& what);
+
+}  // namespace fakeort
