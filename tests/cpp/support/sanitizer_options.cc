@@ -8,7 +8,7 @@ extern "C" {
 
 const char* __tsan_default_options();
 EXPORTED const char* __tsan_default_options() {
-  return "halt_on_error=1:second_deadlock_stack=1:suppressions=" QAICKIT_SOURCE_DIR
+  return "halt_on_error=1:second_deadlock_stack=1:atexit_sleep_ms=50:suppressions=" QAICKIT_SOURCE_DIR
          "/third_party/loadgen.tsan.supp";
 }
 

@@ -59,20 +59,20 @@ void fakecudaReload(void);
 int fakecudaSetFaults(const char* plan);
 
 typedef struct FakeCudaCounters {
-  uint64_t allocations;         /* of device memory, since the start */
-  uint64_t live_allocations;    /* of them, not freed */
+  uint64_t allocations;      /* of device memory, since the start */
+  uint64_t live_allocations; /* of them, not freed */
   uint64_t live_bytes;
-  uint64_t pinned_allocations;  /* page-locked; counted on all devices together */
+  uint64_t pinned_allocations; /* page-locked; counted on all devices together */
   uint64_t live_pinned;
-  uint64_t live_streams;        /* made and not destroyed */
-  uint64_t live_events;         /* on all devices together */
-  uint64_t copies;              /* asynchronous ones */
-  uint64_t pageable_copies;     /* of them, those that made the caller wait: memory not page-locked */
+  uint64_t live_streams;    /* made and not destroyed */
+  uint64_t live_events;     /* on all devices together */
+  uint64_t copies;          /* asynchronous ones */
+  uint64_t pageable_copies; /* of them, those that made the caller wait: memory not page-locked */
   uint64_t fills;
-  uint64_t launches;            /* accepted ones */
-  uint64_t default_stream_ops;  /* issued on the legacy default stream */
-  uint64_t stream_waits;        /* cudaStreamSynchronize by the program */
-  uint64_t busy_streams;        /* the most that were at work at the same time */
+  uint64_t launches;           /* accepted ones */
+  uint64_t default_stream_ops; /* issued on the legacy default stream */
+  uint64_t stream_waits;       /* cudaStreamSynchronize by the program */
+  uint64_t busy_streams;       /* the most that were at work at the same time */
 } FakeCudaCounters;
 
 /* 0, or 1: no such device. */
@@ -82,13 +82,15 @@ int fakecudaGetCounters(int device, FakeCudaCounters* counters);
  * copying out of bounds, ...): their number; `text` gets the first of them, ended by a null. */
 uint64_t fakecudaMisuse(char* text, size_t bytes);
 
-/* For the fakes of the driver and of ONNX Runtime. ----------------------------------------------------------- */
+/* For the fakes of the driver and of ONNX Runtime.
+ * ----------------------------------------------------------- */
 
 /* Where the contents of `bytes` of device memory lie, and on which device; null: it is none, or the
  * range leaves its allocation. */
 void* fakecudaContents(const void* device_memory, size_t bytes, int* device);
-/* Puts kernel(argument, 0) on a stream. kernel(argument, 1) instead says that it will never run (the
- * GPU is lost); one of both comes exactly once if this returns 0, and on the stream's thread. */
+/* Puts kernel(argument, 0) on a stream. kernel(argument, 1) instead says that it will never run
+ * (the GPU is lost); one of both comes exactly once if this returns 0, and on the stream's thread.
+ */
 int fakecudaLaunch(void* stream, void (*kernel)(void* argument, int abandoned), void* argument);
 int fakecudaStreamDevice(void* stream, int* device);
 /* Of each GPU, in bytes. */

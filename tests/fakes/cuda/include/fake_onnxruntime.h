@@ -34,19 +34,20 @@
 extern "C" {
 #endif
 
+/* Also forgets misuse. */
 void fakeortReload(void);
 
 typedef struct FakeOrtCounters {
   uint64_t sessions; /* made with a GPU's provider */
   uint64_t live_sessions;
   uint64_t live_bindings;
-  uint64_t live_values;   /* in device memory */
-  uint64_t runs;          /* asked for, on a GPU; a replay is one too */
+  uint64_t live_values; /* in device memory */
+  uint64_t runs;        /* asked for, on a GPU; a replay is one too */
   uint64_t failed_runs;
   uint64_t captures;
   uint64_t replays;
-  uint64_t waiting_runs;  /* not told not to wait for the stream */
-  uint64_t most_threads;  /* that have run one and the same session */
+  uint64_t waiting_runs; /* not told not to wait for the stream */
+  uint64_t most_threads; /* that have run one and the same session */
 } FakeOrtCounters;
 
 void fakeortGetCounters(FakeOrtCounters* counters);

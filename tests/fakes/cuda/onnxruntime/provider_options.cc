@@ -134,12 +134,11 @@ OrtStatus* ProviderOptions::update(const char* const* keys, const char* const* v
       if (row.key == keys[i]) found = &row;
     }
     if (!found) {
-      return error(kInvalidArgument,
-                   "Unknown provider option: \"" + std::string(keys[i]) + "\".");
+      return error(kInvalidArgument, "Unknown provider option: \"" + std::string(keys[i]) + "\".");
     }
     if (const std::string problem = problem_with(found->kind, values[i]); !problem.empty()) {
-      return error(kInvalidArgument, "Failed to parse provider option \"" + std::string(keys[i]) +
-                                         "\": " + problem);
+      return error(kInvalidArgument,
+                   "Failed to parse provider option \"" + std::string(keys[i]) + "\": " + problem);
     }
     values_[keys[i]] = values[i];
     if (found->key == "user_compute_stream") {

@@ -30,8 +30,8 @@ OrtStatus* allocate(size_t bytes, void** memory) {
   if (cudaMalloc(memory, bytes) == 0) return nullptr;
   const int code = cudaGetLastError();
   if (code != cudaErrorMemoryAllocation) return cuda_error(code, "cudaMalloc((void**)&p, size)");
-  return error(kRuntimeException, "Failed to allocate memory for requested buffer of size " +
-                                      std::to_string(bytes));
+  return error(kRuntimeException,
+               "Failed to allocate memory for requested buffer of size " + std::to_string(bytes));
 }
 
 }  // namespace
@@ -124,9 +124,9 @@ OrtStatus* GpuSession::check(const Bound& bound) const {
   return nullptr;
 }
 
-// onnxruntime/core/session/inference_session.cc, Run, and core/providers/cuda: OnRunStart, OnRunEnd.
-OrtStatus* GpuSession::run(const std::shared_ptr<const Bound>& bound,
-                           const RunSettings& settings) {
+// onnxruntime/core/session/inference_session.cc, Run, and core/providers/cuda: OnRunStart,
+// OnRunEnd.
+OrtStatus* GpuSession::run(const std::shared_ptr<const Bound>& bound, const RunSettings& settings) {
   if (OrtStatus* const problem = check(*bound)) return problem;
   const GraphId id{std::this_thread::get_id(), settings.graph_id};
   const bool with_graph = graphs() && settings.graph_id != -1;

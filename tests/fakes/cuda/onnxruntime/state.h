@@ -19,7 +19,9 @@ struct Config {
   bool cpu_nodes = false;
   bool sync_replay = true;
 
-  bool has(std::string_view provider) const { return providers.find(provider) != std::string::npos; }
+  bool has(std::string_view provider) const {
+    return providers.find(provider) != std::string::npos;
+  }
   bool is_broken(std::string_view provider) const {
     return broken.find(provider) != std::string::npos;
   }

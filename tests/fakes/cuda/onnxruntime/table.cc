@@ -48,7 +48,8 @@ OrtStatus* release_providers(char** names, int count) {
 
 OrtStatus* check_provider(const Names& names) {
   if (!state().config.has(names.key)) {
-    return error(kFail, std::string(names.key) + " execution provider is not enabled in this build.");
+    return error(kFail,
+                 std::string(names.key) + " execution provider is not enabled in this build.");
   }
   if (!state().config.is_broken(names.key)) return nullptr;
   return error(kFail, std::string("Failed to load library ") + names.library +
@@ -105,8 +106,7 @@ OrtStatus* create_session(const OrtEnv* env, const void* model, size_t bytes,
     }
   }
   OrtSession* made = nullptr;
-  if (OrtStatus* const problem =
-          real().CreateSessionFromArray(env, model, bytes, options, &made)) {
+  if (OrtStatus* const problem = real().CreateSessionFromArray(env, model, bytes, options, &made)) {
     return problem;
   }
   if (!providers.empty()) {
@@ -214,8 +214,8 @@ OrtStatus* create_tensor(const OrtMemoryInfo* info, void* data, size_t bytes, co
   value->device = device;
   value->contents = bytes ? fakecudaContents(data, bytes, &owner) : &nothing;
   if (!value->contents || owner != device) {
-    return error(kInvalidArgument, "the tensor is not in the memory of GPU " +
-                                       std::to_string(device));
+    return error(kInvalidArgument,
+                 "the tensor is not in the memory of GPU " + std::to_string(device));
   }
   // One for the program, and one that lives as long as something is bound to it.
   for (OrtValue** each : {out, &value->value}) {
@@ -277,7 +277,8 @@ OrtStatus* bind(OrtIoBinding* binding, const char* name, const OrtValue* value, 
   auto changed = std::make_shared<Bound>(*found->second.bound);
   auto& bound_names = (*changed).*names;
   auto& bound_values = (*changed).*values;
-  const auto at = std::find(bound_names.begin(), bound_names.end(), std::string_view(name)) - bound_names.begin();
+  const auto at = std::find(bound_names.begin(), bound_names.end(), std::string_view(name)) -
+                  bound_names.begin();
   if (static_cast<size_t>(at) == bound_names.size()) {
     bound_names.emplace_back(name);
     bound_values.emplace_back();
@@ -454,6 +455,8 @@ FAKE_ORT_EXPORT const ApiBase* OrtGetApiBase() {
 FAKE_ORT_EXPORT void fakeortReload(void) {
   const Lock lock(state().mutex);
   state().config = read_config();
+  state().misuses = 0;
+  state().first_misuse.clear();
 }
 
 FAKE_ORT_EXPORT void fakeortGetCounters(FakeOrtCounters* counters) {

@@ -12,10 +12,10 @@ namespace {
 
 // Where one end of a copy lies.
 struct End {
-  BlockRef block;                // null: pageable host memory
+  BlockRef block;  // null: pageable host memory
   std::byte* contents = nullptr;
   bool device = false;
-  bool outside = false;          // of the block that it begins in
+  bool outside = false;  // of the block that it begins in
 };
 
 End end_of(const void* address, size_t bytes) {

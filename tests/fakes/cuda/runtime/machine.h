@@ -44,8 +44,8 @@ class Device {
   void spend(uint64_t us);
 
   // Puts an operation on a stream of this device, in the order that the legacy default stream asks
-  // for (CUDA Runtime API, "Stream synchronization behavior": it waits for all blocking streams, and
-  // they for it).
+  // for (CUDA Runtime API, "Stream synchronization behavior": it waits for all blocking streams,
+  // and they for it).
   Position issue(Stream& stream, Operation operation);
   std::shared_ptr<Stream> default_stream();
   std::shared_ptr<Stream> create_stream(bool blocking);

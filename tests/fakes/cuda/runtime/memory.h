@@ -16,8 +16,8 @@ constexpr int kHost = -1;
 class Block {
  public:
   // Device memory: `address` is a range without access, and the contents lie elsewhere. Page-locked
-  // memory (device kHost): they are the same. Filled with a pattern, since CUDA says nothing of what
-  // is in new memory. Null: this machine has not so much.
+  // memory (device kHost): they are the same. Filled with a pattern, since CUDA says nothing of
+  // what is in new memory. Null: this machine has not so much.
   static std::shared_ptr<Block> create(int device, size_t bytes);
   ~Block();
   Block(const Block&) = delete;

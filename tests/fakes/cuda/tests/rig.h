@@ -13,7 +13,8 @@
 
 namespace qaickit::test {
 
-// A fresh machine with these variables (names without their prefix), and looks for misuse at the end.
+// A fresh machine with these variables (names without their prefix), and looks for misuse at the
+// end.
 class FakeCudaTest : public ::testing::Test {
  protected:
   void configure(std::initializer_list<std::pair<const char*, const char*>> variables) {
