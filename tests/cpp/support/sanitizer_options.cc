@@ -8,8 +8,8 @@ extern "C" {
 
 const char* __tsan_default_options();
 EXPORTED const char* __tsan_default_options() {
-  return "halt_on_error=1:second_deadlock_stack=1:atexit_sleep_ms=50:suppressions=" QAICKIT_SOURCE_DIR
-         "/third_party/loadgen.tsan.supp";
+  return "halt_on_error=1:second_deadlock_stack=1:atexit_sleep_ms=50:"
+         "suppressions=" QAICKIT_SOURCE_DIR "/third_party/loadgen.tsan.supp";
 }
 
 const char* __ubsan_default_options();
