@@ -65,6 +65,14 @@ Result<Api> open_api(const std::string& provider) {
   if (const int error = api.cudaRuntimeGetVersion(&api.runtime_version); error != kSuccess) {
     return unfit(api.runtime_path, cat("cudaRuntimeGetVersion: ", error_text(api, error)));
   }
+  // Handles of one major version's runtime mean nothing to another's.
+  if (const int needed = needed_runtime(provider);
+      needed > 0 && needed != api.runtime_version / 1000) {
+    return unfit(api.runtime_path,
+                 cat("it is CUDA ", version_text(api.runtime_version),
+                     ", but ONNX Runtime's CUDA provider uses libcudart.so.", needed,
+                     "; name that in ", kRuntimeOverride, " or leave it out"));
+  }
   if (const int error = api.cuDriverGetVersion(&api.driver_version); error != kSuccess) {
     return unfit(api.driver_path, cat("cuDriverGetVersion: error ", error));
   }

@@ -12,6 +12,8 @@ namespace {
 constexpr uint64_t kGivenUpNs = 1'000'000'000;
 // For the lane to copy a run's outputs.
 constexpr uint64_t kEndingNs = 1'000'000'000;
+// For copies from the caller's memory; no kernel holds them up.
+constexpr uint64_t kCopyNs = 1'000'000'000;
 
 class CudaExecObj final : public ExecObj {
  public:
@@ -31,11 +33,13 @@ class CudaExecObj final : public ExecObj {
     spin_until(
         [&] { return Slot::phase(slot_.state.load(std::memory_order_acquire)) != Slot::kEnding; },
         kEndingNs);
+    if (reads_callers_memory()) await_copies();
     lane_->give_back(slot_);
   }
 
   Status bind_input(size_t i, const void* data) noexcept override {
     Buffer& buffer = inputs_[i];
+    if (is_direct(i)) await_copies();  // nothing where no run was given up
     auto* const target = static_cast<std::byte*>(const_cast<void*>(data));
     buffer.bound = target ? target : buffer.own;
     // Each time: other memory may lie at the same address now.
@@ -55,7 +59,12 @@ class CudaExecObj final : public ExecObj {
   Status enqueue(Completion& done) noexcept override {
     if (gpu_.lost()) return gpu_.lost_status();
     QAICKIT_RETURN_IF_ERROR(await_earlier_run());
-    QAICKIT_RETURN_IF_ERROR(copy_in());
+    if (const Status status = copy_in(); !status.ok()) {
+      // Those of the inputs before it may be under way.
+      const WhileOthersCapture waits(gpu_);
+      (void)gpu_.cuda.cudaStreamSynchronize(lane_->state().copy_in);
+      return status;
+    }
     slot_.completion = &done;
     slot_.set = shape_set_;
     for (size_t i = 0; i < outputs_.size(); ++i) {
@@ -133,6 +142,28 @@ class CudaExecObj final : public ExecObj {
       }
     }
     return true;
+  }
+
+  // Whether the GPU reads input i from the caller's memory.
+  bool is_direct(size_t i) const noexcept {
+    return pinned_[i] && inputs_[i].bound != inputs_[i].own;
+  }
+  bool reads_callers_memory() const noexcept {
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (is_direct(i)) return true;
+    }
+    return false;
+  }
+
+  // Until the GPU has read the inputs of a run that was given up.
+  void await_copies() noexcept {
+    if (Slot::phase(slot_.state.load(std::memory_order_acquire)) == Slot::kIdle) return;
+    const CurrentGpu current(gpu_);
+    const WhileOthersCapture waits(gpu_);
+    const auto copied = [&] { return gpu_.cuda.cudaEventQuery(slot_.copied_in) != kErrorNotReady; };
+    if (copied()) return;
+    spin_until(copied, kCopyNs);
+    (void)gpu_.cuda.cudaGetLastError();  // "not ready" stays else
   }
 
   // Pinned memory goes straight to the device, other memory through the slot's.

@@ -64,6 +64,22 @@ class CurrentGpu {
   bool changed_ = false;
 };
 
+// Lets the calling thread wait for the GPU while another thread, here or in somebody's library,
+// captures a graph in CUDA's global mode: it would otherwise be refused, and spoil the capture.
+class WhileOthersCapture {
+ public:
+  explicit WhileOthersCapture(const Gpu& gpu) noexcept : cuda_(gpu.cuda) { exchange(); }
+  ~WhileOthersCapture() { exchange(); }
+  WhileOthersCapture(const WhileOthersCapture&) = delete;
+  WhileOthersCapture& operator=(const WhileOthersCapture&) = delete;
+
+ private:
+  void exchange() noexcept { (void)cuda_.cudaThreadExchangeStreamCaptureMode(&mode_); }
+
+  const Api& cuda_;
+  int mode_ = kCaptureModeRelaxed;
+};
+
 }  // namespace qaickit::cuda
 
 #define CUDA_RETURN_IF_ERROR(gpu, function, ...) \

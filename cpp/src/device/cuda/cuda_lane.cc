@@ -75,8 +75,17 @@ Status warm_up(LaneState& lane, Slot& slot) noexcept {
   return {};
 }
 
+// After a failure: what was started of the run ends before the caller has his memory back.
+void drain(const LaneState& lane) noexcept {
+  for (const CudaStream stream : {lane.copy_in, lane.compute, lane.copy_out}) {
+    (void)lane.gpu->cuda.cudaStreamSynchronize(stream);
+  }
+}
+
 void submit_all(LaneState& lane) noexcept {
   const CurrentGpu current(*lane.gpu);
+  // A replay of a graph waits for the stream, and another program's lane may be capturing.
+  const WhileOthersCapture waits(*lane.gpu);
   for (;;) {
     Slot* slot = nullptr;
     if (!lane.submitted.try_pop(slot)) {
@@ -93,6 +102,7 @@ void submit_all(LaneState& lane) noexcept {
       slot->warming.store(false, std::memory_order_release);
       lane.ended.notify_all();
     } else if (const Status status = start(lane, *slot); !status.ok()) {
+      drain(lane);
       finish(lane, *slot, status);
     } else {
       (void)lane.running.try_push(slot);
@@ -107,9 +117,7 @@ void submit_all(LaneState& lane) noexcept {
 void complete_all(LaneState& lane) noexcept {
   Gpu& gpu = *lane.gpu;
   const CurrentGpu current(gpu);
-  // Asking for an event must not break a capture that another thread has begun.
-  int mode = kCaptureModeRelaxed;
-  (void)gpu.cuda.cudaThreadExchangeStreamCaptureMode(&mode);
+  const WhileOthersCapture waits(gpu);
   for (;;) {
     // acquire: pairs with the release store in submit_all(); read first, so that a ring found
     // empty after it stays empty.

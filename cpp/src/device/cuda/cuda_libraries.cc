@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <filesystem>
 
 #include "base/cat.h"
@@ -107,6 +108,16 @@ std::vector<std::string> runtime_candidates(const std::string& provider) {
     for (std::string& place : places_of(name)) candidates.push_back(std::move(place));
   }
   return candidates;
+}
+
+int needed_runtime(const std::string& provider) {
+  int major = 0;
+  for (const std::string& needed : needs_of(provider)) {
+    if (needed.starts_with(kRuntime)) {
+      (void)std::from_chars(needed.data() + kRuntime.size(), needed.data() + needed.size(), major);
+    }
+  }
+  return major;
 }
 
 Status load_libraries(const std::string& provider) {

@@ -21,6 +21,9 @@ std::string find_provider(const std::string& ort_path);
 // Where to try the CUDA runtime that the provider was built with; without a provider, any.
 std::vector<std::string> runtime_candidates(const std::string& provider);
 
+// The major version of the CUDA runtime that the provider was built with; 0: not known.
+int needed_runtime(const std::string& provider);
+
 // Opens what the provider needs, once for the process, and what it uses if it is there (cuDNN).
 // Error kUnavailable names the library that is missing, what was tried and how to get it.
 Status load_libraries(const std::string& provider);

@@ -52,6 +52,11 @@ Status add_cuda(const Gpu& gpu, CudaStream stream, const Settings& settings, boo
   return ort::to_status(api, api.AppendCuda(session, raw), "the CUDA provider");
 }
 
+// The first of these calls opens the provider's library.
+constexpr const char* kTensorRt =
+    "the TensorRT provider (needs libnvinfer.so.10 where the loader finds it; leave out "
+    "provider=tensorrt to do without)";
+
 // Its own CUDA graphs stay off: they would be replayed with another ExecObj's addresses.
 Status add_tensorrt(const Gpu& gpu, CudaStream stream, bool fp16, bool int8,
                     ort::OrtSessionOptions* session) {
@@ -65,12 +70,10 @@ Status add_tensorrt(const Gpu& gpu, CudaStream stream, bool fp16, bool int8,
   const ort::Owned<ort::OrtTensorRTOptions> options(raw, {api.ReleaseTensorRTOptions});
   ORT_RETURN_IF_ERROR(
       api, api.UpdateTensorRTOptions(raw, list.keys(), list.values().data(), list.size()),
-      "TensorRT options");
+      kTensorRt);
   ORT_RETURN_IF_ERROR(api, api.UpdateTensorRTOptionsWithValue(raw, kStreamKey, stream),
                       "TensorRT stream");
-  return ort::to_status(api, api.AppendTensorRT(session, raw),
-                        "the TensorRT provider (needs libnvinfer.so.10 where the loader finds it; "
-                        "leave out provider=tensorrt to do without)");
+  return ort::to_status(api, api.AppendTensorRT(session, raw), kTensorRt);
 }
 
 }  // namespace
