@@ -12,8 +12,9 @@ namespace {
 constexpr uint64_t kGivenUpNs = 1'000'000'000;
 // For the lane to copy a run's outputs.
 constexpr uint64_t kEndingNs = 1'000'000'000;
-// For copies from the caller's memory; no kernel holds them up.
-constexpr uint64_t kCopyNs = 1'000'000'000;
+// For copies from the caller's memory. No kernel holds them up, so only a GPU that is dead takes as
+// long; and then every ExecObj that is given up does.
+constexpr uint64_t kCopyNs = 200'000'000;
 
 class CudaExecObj final : public ExecObj {
  public:
@@ -27,19 +28,19 @@ class CudaExecObj final : public ExecObj {
     // In flight only where nobody waits for it any more.
     uint64_t state = slot_.state.load(std::memory_order_acquire);
     if (Slot::phase(state) == Slot::kInFlight) {
-      (void)slot_.state.compare_exchange_strong(state, Slot::with_phase(state, Slot::kRetired),
-                                                std::memory_order_acq_rel);
+      if (slot_.state.compare_exchange_strong(state, Slot::with_phase(state, Slot::kRetired),
+                                              std::memory_order_acq_rel)) {
+        await_copies();
+      }
     }
     spin_until(
         [&] { return Slot::phase(slot_.state.load(std::memory_order_acquire)) != Slot::kEnding; },
         kEndingNs);
-    if (reads_callers_memory()) await_copies();
     lane_->give_back(slot_);
   }
 
   Status bind_input(size_t i, const void* data) noexcept override {
     Buffer& buffer = inputs_[i];
-    if (is_direct(i)) await_copies();  // nothing where no run was given up
     auto* const target = static_cast<std::byte*>(const_cast<void*>(data));
     buffer.bound = target ? target : buffer.own;
     // Each time: other memory may lie at the same address now.
@@ -88,6 +89,7 @@ class CudaExecObj final : public ExecObj {
                                              std::memory_order_acq_rel)) {
       return;  // it has ended
     }
+    await_copies();
     // From here to complete() nobody else can use this object: its run has not been answered.
     slot_.completion->complete(
         Status(Code::kCancelled, cat(gpu_.name(), ": the run was given up")));
@@ -144,20 +146,8 @@ class CudaExecObj final : public ExecObj {
     return true;
   }
 
-  // Whether the GPU reads input i from the caller's memory.
-  bool is_direct(size_t i) const noexcept {
-    return pinned_[i] && inputs_[i].bound != inputs_[i].own;
-  }
-  bool reads_callers_memory() const noexcept {
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      if (is_direct(i)) return true;
-    }
-    return false;
-  }
-
-  // Until the GPU has read the inputs of a run that was given up.
+  // Until the GPU has read the inputs of a run that was given up: they are the caller's then.
   void await_copies() noexcept {
-    if (Slot::phase(slot_.state.load(std::memory_order_acquire)) == Slot::kIdle) return;
     const CurrentGpu current(gpu_);
     const WhileOthersCapture waits(gpu_);
     const auto copied = [&] { return gpu_.cuda.cudaEventQuery(slot_.copied_in) != kErrorNotReady; };

@@ -74,7 +74,7 @@ FAKE_CUDA_EXPORT int fakecudaLaunch(void* handle, void (*kernel)(void*, int), vo
       return fail(cudaErrorLaunchOutOfResources);
     }
     launch.loses = nth == faults.lost_in_kernel || faults.draw(faults.lost, 3, nth);
-    launch.hangs = nth == faults.hang_at;
+    if (nth == faults.hang_at) launch.hangs_with = faults.number;
   }
   launch.kind = Operation::Kind::kKernel;
   launch.kernel = kernel;

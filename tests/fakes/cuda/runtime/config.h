@@ -25,6 +25,7 @@ Config read_config();
 
 // A fault plan; fake_cuda.h says what the names mean. 0: never.
 struct FaultPlan {
+  uint64_t number = 0;  // of all plans there were
   int64_t device = -1;
   uint64_t seed = 1;
   uint64_t oom_at = 0;

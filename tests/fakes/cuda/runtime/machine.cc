@@ -112,8 +112,9 @@ bool Machine::set_faults(const char* plan) {
   publish(this);  // to kernels that hang until now
   {
     const std::lock_guard lock(mutex_);
+    const uint64_t number = faults_.number + 1;
     faults_ = *parsed;
-    ++fault_plans_;
+    faults_.number = number;
     for (const auto& device : devices) {
       for (auto* count :
            {&device->fault_allocations, &device->fault_launches, &device->fault_copies}) {
@@ -132,11 +133,11 @@ FaultPlan Machine::faults() const {
   return faults_;
 }
 
-void Machine::hang() {
+void Machine::hang(uint64_t plan) {
   {
     const Hidden hidden;
     std::unique_lock lock(mutex_);
-    faults_changed_.wait(lock, [&, plan = fault_plans_] { return fault_plans_ != plan; });
+    faults_changed_.wait(lock, [&] { return faults_.number != plan; });
   }
   happens_after(this);
 }

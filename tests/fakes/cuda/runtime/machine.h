@@ -75,7 +75,7 @@ class Machine {
 
   bool set_faults(const char* plan);
   FaultPlan faults() const;
-  void hang();  // until faults are set again
+  void hang(uint64_t plan);  // until the plan of that number is replaced
 
   void misuse(std::string what);
   uint64_t misuses(char* text, size_t bytes) const;
@@ -98,7 +98,6 @@ class Machine {
   mutable std::mutex mutex_;
   std::condition_variable faults_changed_;
   FaultPlan faults_;
-  uint64_t fault_plans_ = 0;
   uint64_t misuses_ = 0;
   std::string first_misuse_;
   std::vector<std::unique_ptr<FakeCudaStream>> streams_;

@@ -101,7 +101,7 @@ void Stream::execute(Operation& op) {
   }
   device_.begin();
   if (!device_.lost()) device_.spend(op.duration_us);
-  if (op.hangs) Machine::get().hang();
+  if (op.hangs_with) device_.machine_.hang(op.hangs_with);
   if (op.loses) device_.lose();
   const bool abandoned = device_.lost() != 0;
   switch (op.kind) {

@@ -22,8 +22,8 @@ struct Position {
 struct Operation {
   enum class Kind : uint8_t { kCopy, kFill, kKernel, kWait };
   Kind kind = Kind::kWait;
-  bool hangs = false;  // until the fault plan is replaced
-  bool loses = false;  // the device, instead of doing anything
+  bool loses = false;       // the device, instead of doing anything
+  uint64_t hangs_with = 0;  // the fault plan of that number; 0: does not
   std::byte* to = nullptr;
   const std::byte* from = nullptr;
   size_t bytes = 0;
