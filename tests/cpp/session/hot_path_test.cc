@@ -17,45 +17,12 @@
 
 #include "qaickit/session.h"
 #include "qaickit/workload.h"
-
-namespace {
-std::atomic<bool> counting{false};
-std::atomic<uint64_t> allocations{0};
-
-void count_allocation() {
-  if (counting.load(std::memory_order_relaxed)) {
-    allocations.fetch_add(1, std::memory_order_relaxed);
-  }
-}
-}  // namespace
-
-// The C library's allocator, counted; operator new comes here too.
-extern "C" {
-void* __libc_malloc(size_t bytes);
-void* __libc_calloc(size_t count, size_t bytes);
-void* __libc_realloc(void* old, size_t bytes);
-void* __libc_memalign(size_t alignment, size_t bytes);
-
-void* malloc(size_t bytes) {
-  count_allocation();
-  return __libc_malloc(bytes);
-}
-void* calloc(size_t count, size_t bytes) {
-  count_allocation();
-  return __libc_calloc(count, bytes);
-}
-void* realloc(void* old, size_t bytes) {
-  count_allocation();
-  return __libc_realloc(old, bytes);
-}
-void* aligned_alloc(size_t alignment, size_t bytes) {
-  count_allocation();
-  return __libc_memalign(alignment, bytes);
-}
-}
+#include "support/allocations.h"
 
 namespace qaickit {
 namespace {
+
+using test::allocations_during;
 
 constexpr uint64_t kSmall = 20'000;
 constexpr uint64_t kBig = 200'000;
@@ -119,15 +86,6 @@ class Rig {
   std::unique_ptr<Workload> workload;
   std::vector<Sample> samples;
 };
-
-template <class Work>
-uint64_t allocations_during(Work&& work) {
-  allocations.store(0);
-  counting.store(true);
-  work();
-  counting.store(false);
-  return allocations.load();
-}
 
 // Both shapes of a program, by turns, from the same memory, and measured.
 TEST(HotPath, NothingIsAllocatedByAChangeOfShapesOrByMeasuring) {

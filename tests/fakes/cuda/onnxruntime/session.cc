@@ -75,7 +75,7 @@ std::shared_ptr<GpuSession> GpuSession::create(OrtSession* session,
     made->stream_ = stream;
     made->own_stream_ = true;
   }
-  if (made->graphs() && state().config.cpu_nodes) {
+  if (made->with_graphs_ && state().config.cpu_nodes) {
     *problem = error(kFail,
                      "This session cannot use the graph capture feature as requested by the user "
                      "as all compute graph nodes have not been partitioned to the "
@@ -104,12 +104,6 @@ size_t GpuSession::threads() {
   return threads_.size();
 }
 
-bool GpuSession::graphs() const {
-  return std::ranges::any_of(options_, [](const ProviderOptions& each) {
-    return each.is_on("enable_cuda_graph") || each.is_on("trt_cuda_graph_enable");
-  });
-}
-
 OrtStatus* GpuSession::check(const Bound& bound) const {
   const Hidden hidden;
   for (const auto* values : {&bound.inputs, &bound.outputs}) {
@@ -129,7 +123,7 @@ OrtStatus* GpuSession::check(const Bound& bound) const {
 OrtStatus* GpuSession::run(const std::shared_ptr<const Bound>& bound, const RunSettings& settings) {
   if (OrtStatus* const problem = check(*bound)) return problem;
   const GraphId id{std::this_thread::get_id(), settings.graph_id};
-  const bool with_graph = graphs() && settings.graph_id != -1;
+  const bool with_graph = with_graphs_ && settings.graph_id != -1;
   bool captured = false;
   OrtStatus* problem = find_graph(*bound, id, with_graph, &captured);
   if (problem) return problem;

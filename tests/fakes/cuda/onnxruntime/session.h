@@ -1,6 +1,6 @@
 #pragma once
 
-#include <atomic>
+#include <algorithm>
 #include <condition_variable>
 #include <cstdint>
 #include <map>
@@ -65,8 +65,11 @@ class GpuSession {
   using GraphId = std::pair<std::thread::id, int64_t>;
 
   GpuSession(OrtSession* real, std::vector<ProviderOptions> options)
-      : real_(real), options_(std::move(options)) {}
-  bool graphs() const;
+      : real_(real),
+        options_(std::move(options)),
+        with_graphs_(std::ranges::any_of(options_, [](const ProviderOptions& each) {
+          return each.is_on("enable_cuda_graph") || each.is_on("trt_cuda_graph_enable");
+        })) {}
   OrtStatus* check(const Bound& bound) const;
   // Whether this thread has a graph for it, and for these addresses.
   OrtStatus* find_graph(const Bound& bound, const GraphId& id, bool with_graph, bool* captured);
@@ -79,6 +82,7 @@ class GpuSession {
 
   OrtSession* const real_;
   const std::vector<ProviderOptions> options_;
+  const bool with_graphs_;
   void* stream_ = nullptr;
   bool own_stream_ = false;
   void* weights_ = nullptr;
