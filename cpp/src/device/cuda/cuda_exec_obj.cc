@@ -14,7 +14,7 @@ constexpr uint64_t kGivenUpNs = 1'000'000'000;
 constexpr uint64_t kEndingNs = 1'000'000'000;
 // For copies from the caller's memory. No kernel holds them up, so only a GPU that is dead takes as
 // long; and then every ExecObj that is given up does.
-constexpr uint64_t kCopyNs = 200'000'000;
+constexpr uint64_t kCopyNs = 1'000'000'000;
 
 class CudaExecObj final : public ExecObj {
  public:

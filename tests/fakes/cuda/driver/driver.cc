@@ -1,6 +1,7 @@
 // The part of the CUDA driver's API that programs ask before they use the runtime (CUDA Driver API:
 // "Version Management", "Device Management", "Unified Addressing").
 
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 
@@ -16,7 +17,7 @@ constexpr int kNotInitialized = 3;
 constexpr int kNoDevice = 100;
 constexpr int kInvalidDevice = 101;
 
-bool initialized = false;
+std::atomic<bool> initialized{false};
 
 int check(int device) {
   if (!initialized) return kNotInitialized;

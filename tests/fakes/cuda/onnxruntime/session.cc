@@ -50,8 +50,9 @@ std::vector<const void*> Bound::addresses() const {
 
 std::shared_ptr<GpuSession> GpuSession::create(OrtSession* session,
                                                std::vector<ProviderOptions> options,
-                                               size_t model_bytes, OrtStatus** problem) {
-  std::shared_ptr<GpuSession> made(new GpuSession(session, std::move(options)));
+                                               const Config& config, size_t model_bytes,
+                                               OrtStatus** problem) {
+  std::shared_ptr<GpuSession> made(new GpuSession(session, std::move(options), config));
   if (const int code = cudaSetDevice(made->device())) {
     *problem = cuda_error(code, "cudaSetDevice(info_.device_id)");
     return nullptr;
@@ -75,7 +76,7 @@ std::shared_ptr<GpuSession> GpuSession::create(OrtSession* session,
     made->stream_ = stream;
     made->own_stream_ = true;
   }
-  if (made->with_graphs_ && state().config.cpu_nodes) {
+  if (made->with_graphs_ && config.cpu_nodes) {
     *problem = error(kFail,
                      "This session cannot use the graph capture feature as requested by the user "
                      "as all compute graph nodes have not been partitioned to the "
@@ -130,7 +131,7 @@ OrtStatus* GpuSession::run(const std::shared_ptr<const Bound>& bound, const RunS
   if (captured) {  // does not even look at the thread's device
     count(&State::replays);
     problem = launch(bound);
-    return problem || !state().config.sync_replay ? problem : wait_for_stream();
+    return problem || !config_.sync_replay ? problem : wait_for_stream();
   }
   if (const int code = cudaSetDevice(device())) return cuda_error(code, "cudaSetDevice(device)");
   if (!workspace_) problem = allocate(kWorkspaceBytes, &workspace_);
@@ -219,7 +220,7 @@ void GpuSession::finish(Job* job) {
 }
 
 void GpuSession::compute(const Bound& bound) {
-  if (state().config.echo) {
+  if (config_.echo) {
     for (size_t i = 0; i < bound.outputs.size(); ++i) {
       const DeviceValue& from = *bound.inputs[i % bound.inputs.size()];
       const DeviceValue& to = *bound.outputs[i];

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "onnxruntime/config.h"
 #include "onnxruntime/provider_options.h"
 #include "onnxruntime/real_api.h"
 
@@ -46,7 +47,8 @@ class GpuSession {
  public:
   // Takes device memory for the weights. Null, and why in `problem`.
   static std::shared_ptr<GpuSession> create(OrtSession* real, std::vector<ProviderOptions> options,
-                                            size_t model_bytes, OrtStatus** problem);
+                                            const Config& config, size_t model_bytes,
+                                            OrtStatus** problem);
   // Waits for its runs, and says that the caller had to.
   ~GpuSession();
 
@@ -64,8 +66,9 @@ class GpuSession {
   };
   using GraphId = std::pair<std::thread::id, int64_t>;
 
-  GpuSession(OrtSession* real, std::vector<ProviderOptions> options)
-      : real_(real),
+  GpuSession(OrtSession* real, std::vector<ProviderOptions> options, const Config& config)
+      : config_(config),
+        real_(real),
         options_(std::move(options)),
         with_graphs_(std::ranges::any_of(options_, [](const ProviderOptions& each) {
           return each.is_on("enable_cuda_graph") || each.is_on("trt_cuda_graph_enable");
@@ -80,6 +83,7 @@ class GpuSession {
   void compute(const Bound& bound);
   void finish(Job* job);
 
+  const Config config_;  // as it was when this was made
   OrtSession* const real_;
   const std::vector<ProviderOptions> options_;
   const bool with_graphs_;

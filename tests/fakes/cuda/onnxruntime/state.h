@@ -7,26 +7,10 @@
 #include <string_view>
 #include <vector>
 
+#include "onnxruntime/config.h"
 #include "onnxruntime/session.h"
 
 namespace fakeort {
-
-struct Config {
-  std::string version;
-  std::string providers = "tensorrt,cuda";
-  std::string broken = "tensorrt";
-  bool echo = false;
-  bool cpu_nodes = false;
-  bool sync_replay = true;
-
-  bool has(std::string_view provider) const {
-    return providers.find(provider) != std::string::npos;
-  }
-  bool is_broken(std::string_view provider) const {
-    return broken.find(provider) != std::string::npos;
-  }
-};
-Config read_config();
 
 // What the library knows of the objects that it has given out. Any thread, under the mutex.
 struct State {

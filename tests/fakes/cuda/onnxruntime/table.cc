@@ -98,8 +98,10 @@ void release_session_options(OrtSessionOptions* options) {
 OrtStatus* create_session(const OrtEnv* env, const void* model, size_t bytes,
                           const OrtSessionOptions* options, OrtSession** out) {
   std::vector<ProviderOptions> providers;
+  Config config;
   {
     const Lock lock(state().mutex);
+    config = state().config;
     if (const auto found = state().session_options.find(options);
         found != state().session_options.end()) {
       providers = found->second;
@@ -111,7 +113,7 @@ OrtStatus* create_session(const OrtEnv* env, const void* model, size_t bytes,
   }
   if (!providers.empty()) {
     OrtStatus* problem = nullptr;
-    auto session = GpuSession::create(made, providers, bytes, &problem);
+    auto session = GpuSession::create(made, providers, config, bytes, &problem);
     if (!session) {
       real().ReleaseSession(made);
       return problem;

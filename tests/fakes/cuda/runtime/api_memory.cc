@@ -100,7 +100,7 @@ FAKE_CUDA_EXPORT int cudaFree(void* memory) {
   machine.memory.take(memory);
   device.live_allocations.sub();
   device.live_bytes.sub(block->bytes);
-  return fail(device.lost());
+  return fail(device.status());
 }
 
 FAKE_CUDA_EXPORT int cudaHostAlloc(void** memory, size_t bytes, unsigned flags) {
@@ -139,7 +139,7 @@ FAKE_CUDA_EXPORT int cudaFreeHost(void* memory) {
   machine.memory.take(memory);
   machine.live_pinned.sub();
   Device& device = *machine.devices[static_cast<size_t>(thread().device)];
-  return fail(device.lost());
+  return fail(device.status());
 }
 
 // "API synchronization behavior" of the CUDA Runtime API, Asynchronous: what is pageable is staged,
@@ -188,7 +188,7 @@ FAKE_CUDA_EXPORT int cudaMemcpyAsync(void* to, const void* from, size_t bytes, i
   const Position position = device.issue(*stream, std::move(copy));
   if (!pageable && !host_only) return 0;
   position.stream->wait(position.count);
-  return fail(device.lost());
+  return fail(device.status());
 }
 
 FAKE_CUDA_EXPORT int cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t handle) {

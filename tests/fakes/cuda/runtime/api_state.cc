@@ -29,7 +29,7 @@ int driver_status() {
 int use_device(Device** device) {
   if (const int error = driver_status()) return fail(error);
   *device = Machine::get().devices.at(static_cast<size_t>(thread().device)).get();
-  return fail((*device)->lost());
+  return fail((*device)->status());
 }
 
 int use_stream(cudaStream_t handle, std::shared_ptr<Stream>* stream) {
@@ -46,7 +46,7 @@ int use_stream(cudaStream_t handle, std::shared_ptr<Stream>* stream) {
     Machine::get().misuse("a stream is used that was destroyed");
     return fail(cudaErrorInvalidResourceHandle);
   }
-  return fail((*stream)->device().lost());
+  return fail((*stream)->device().status());
 }
 
 int use_event(cudaEvent_t event) {
@@ -56,7 +56,7 @@ int use_event(cudaEvent_t event) {
     Machine::get().misuse("an event is used that was destroyed");
     return fail(cudaErrorInvalidResourceHandle);
   }
-  return fail(event->device->lost());
+  return fail(event->device->status());
 }
 
 int check_capture() {
@@ -161,7 +161,7 @@ FAKE_CUDA_EXPORT int cudaSetDevice(int device) {
   }
   thread().device = device;
   // From 12.0 on this makes the device's context, or fails to.
-  return fail(devices[static_cast<size_t>(device)]->lost());
+  return fail(devices[static_cast<size_t>(device)]->status());
 }
 
 FAKE_CUDA_EXPORT int cudaDeviceGetAttribute(int* value, int attribute, int device) {

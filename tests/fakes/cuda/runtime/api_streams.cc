@@ -35,7 +35,7 @@ FAKE_CUDA_EXPORT int cudaStreamDestroy(cudaStream_t handle) {
   handle->stream->close();
   handle->stream = nullptr;
   device.live_streams.sub();
-  return fail(device.lost());
+  return fail(device.status());
 }
 
 FAKE_CUDA_EXPORT int cudaStreamSynchronize(cudaStream_t handle) {
@@ -44,7 +44,7 @@ FAKE_CUDA_EXPORT int cudaStreamSynchronize(cudaStream_t handle) {
   if (const int error = check_capture()) return error;
   stream->device().stream_waits.add();
   stream->wait(stream->last().count);
-  return fail(stream->device().lost());
+  return fail(stream->device().status());
 }
 
 // What the event holds now counts; an event that was never recorded holds nothing. Streams and
@@ -84,7 +84,7 @@ FAKE_CUDA_EXPORT int cudaEventDestroy(cudaEvent_t event) {
   }
   event->device = nullptr;
   Machine::get().live_events.sub();
-  return fail(device.lost());
+  return fail(device.status());
 }
 
 FAKE_CUDA_EXPORT int cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
@@ -109,7 +109,7 @@ FAKE_CUDA_EXPORT int cudaEventQuery(cudaEvent_t event) {
   if (!position.stream) return 0;
   if (!position.stream->reached(position.count)) return fail(cudaErrorNotReady);
   position.stream->see_done();
-  return fail(event->device->lost());
+  return fail(event->device->status());
 }
 
 FAKE_CUDA_EXPORT int cudaEventSynchronize(cudaEvent_t event) {
@@ -117,5 +117,5 @@ FAKE_CUDA_EXPORT int cudaEventSynchronize(cudaEvent_t event) {
   if (const int error = check_capture()) return error;
   const Position position = position_of(event);
   if (position.stream) position.stream->wait(position.count);
-  return fail(event->device->lost());
+  return fail(event->device->status());
 }

@@ -68,7 +68,7 @@ FAKE_CUDA_EXPORT int fakecudaLaunch(void* handle, void (*kernel)(void*, int), vo
   if (faults.hits(device.id)) {
     if (nth == faults.lost_at_launch) {
       device.lose();
-      return fail(device.lost());
+      return fail(device.status());
     }
     if (nth == faults.refuse_at || faults.draw(faults.refuse, 2, nth)) {
       return fail(cudaErrorLaunchOutOfResources);

@@ -20,6 +20,12 @@ void Device::lose() {
   lost_.compare_exchange_strong(none, machine_.faults().code, std::memory_order_relaxed);
 }
 
+int Device::status() {
+  const int error = lost();
+  if (error) synchronize();
+  return error;
+}
+
 void Device::spend(uint64_t us) {
   if (const uint64_t jitter = machine_.config.jitter_us) {
     us += spent_.add() * 0x9e3779b97f4a7c15u % (jitter + 1);

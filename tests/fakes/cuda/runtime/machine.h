@@ -37,6 +37,8 @@ class Device {
   // The error that everything here ends with from now on; 0: none.
   int lost() const noexcept { return lost_.load(std::memory_order_relaxed); }
   void lose();
+  // That error, once nothing runs here any more: with it the context of the device is gone.
+  int status();
 
   // A stream's thread around an operation, and the time that it takes.
   void begin() noexcept { most_busy.raise_to(busy_.add()); }

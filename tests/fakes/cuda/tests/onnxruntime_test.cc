@@ -254,14 +254,14 @@ TEST_F(OnnxRuntimeTest, GraphsAreOfAThreadAndOfTheirAddresses) {
 
 TEST_F(OnnxRuntimeTest, AReplayWaitsForTheStream) {
   configure({{"LATENCY_US", "5000"}});
-  Rig rig;
-  ASSERT_TRUE(is_ok(make_session(rig, {{"enable_cuda_graph", "1"}})));
-  ASSERT_TRUE(is_ok(bind(rig)));
-  put(rig, 1);
   const cudaEvent_t done = event();
   for (const char* sync : {"1", "0"}) {
     set("SYNC_REPLAY", sync);
     fakeortReload();
+    Rig rig;
+    ASSERT_TRUE(is_ok(make_session(rig, {{"enable_cuda_graph", "1"}})));
+    ASSERT_TRUE(is_ok(bind(rig)));
+    put(rig, 1);
     ASSERT_TRUE(is_ok(run(rig)));
     ASSERT_TRUE(is_ok(run(rig)));
     ASSERT_EQ(cudaEventRecord(done, rig.stream), 0);

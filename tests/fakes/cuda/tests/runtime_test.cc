@@ -95,7 +95,6 @@ TEST_F(RuntimeTest, StreamsKnowOfEachOtherOnlyByEvents) {
   ASSERT_EQ(cudaEventSynchronize(read), 0);
   EXPECT_EQ(late[0], 7);
   EXPECT_EQ(late[kBytes - 1], 7);
-  EXPECT_GE(counters().busy_streams, 2u);
 }
 
 TEST_F(RuntimeTest, AnEventHoldsWhatWasThereWhenItWasRecorded) {
