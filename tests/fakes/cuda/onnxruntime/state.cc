@@ -77,11 +77,35 @@ State& state() {
   return *all;
 }
 
-// Under its own lock: callers hold the state's or a session's.
+namespace {
+
+struct Misuse {
+  std::mutex mutex;
+  uint64_t count = 0;
+  std::string first;
+};
+Misuse& all_misuse() {
+  static auto* const all = new Misuse;
+  return *all;
+}
+
+}  // namespace
+
 void misuse(const std::string& what) {
-  static std::mutex mutex;
-  const std::lock_guard lock(mutex);
-  if (state().misuses++ == 0) state().first_misuse = what;
+  const std::lock_guard lock(all_misuse().mutex);
+  if (all_misuse().count++ == 0) all_misuse().first = what;
+}
+
+uint64_t misuses(std::string* first) {
+  const std::lock_guard lock(all_misuse().mutex);
+  *first = all_misuse().first;
+  return all_misuse().count;
+}
+
+void forget_misuse() {
+  const std::lock_guard lock(all_misuse().mutex);
+  all_misuse().count = 0;
+  all_misuse().first.clear();
 }
 
 }  // namespace fakeort

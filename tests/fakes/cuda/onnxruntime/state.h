@@ -29,11 +29,13 @@ struct State {
   };
   std::map<const OrtIoBinding*, Binding> bindings;
   uint64_t runs = 0, failed_runs = 0, captures = 0, replays = 0, waiting_runs = 0;
-  uint64_t most_threads = 0, misuses = 0;
-  std::string first_misuse;
+  uint64_t most_threads = 0;
 };
 State& state();  // never freed: streams may outlive everything
 
+// Under a lock of their own: callers hold the state's or a session's.
 void misuse(const std::string& what);
+uint64_t misuses(std::string* first);
+void forget_misuse();
 
 }  // namespace fakeort

@@ -457,8 +457,7 @@ FAKE_ORT_EXPORT const ApiBase* OrtGetApiBase() {
 FAKE_ORT_EXPORT void fakeortReload(void) {
   const Lock lock(state().mutex);
   state().config = read_config();
-  state().misuses = 0;
-  state().first_misuse.clear();
+  forget_misuse();
 }
 
 FAKE_ORT_EXPORT void fakeortGetCounters(FakeOrtCounters* counters) {
@@ -495,6 +494,8 @@ FAKE_ORT_EXPORT int fakeortSessionOption(uint64_t nth, const char* provider, con
 }
 
 FAKE_ORT_EXPORT uint64_t fakeortMisuse(char* text, size_t bytes) {
-  if (text && bytes > 0) std::snprintf(text, bytes, "%s", state().first_misuse.c_str());
-  return state().misuses;
+  std::string first;
+  const uint64_t count = misuses(&first);
+  if (text && bytes > 0) std::snprintf(text, bytes, "%s", first.c_str());
+  return count;
 }
