@@ -81,6 +81,13 @@ TEST_F(CudaDevice, TensorRtWhereItIsInstalled) {
                Code::kInvalidArgument, "'rocm'", "cuda or tensorrt"));
 }
 
+TEST_F(CudaDevice, AProviderThatDoesNotLoadIsNamed) {
+  const Gpus gpus{{"ORT_BROKEN", "cuda"}};
+  EXPECT_TRUE(is_error(Session::open(copy_qpc(), cuda_options()).status(), Code::kDeviceError,
+                       "cuda:0", "libonnxruntime_providers_cuda.so"));
+  EXPECT_EQ(gpus.live(), "");
+}
+
 // Every ExecObj has its own graph, made before the first run of a caller's.
 TEST_F(CudaDevice, GraphsAreCapturedOnceAndReplayed) {
   const Gpus gpus;
