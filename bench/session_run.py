@@ -59,6 +59,7 @@ def main() -> int:
         kinds: dict[str, dict[str, bool]] = {
             "one call, 16->4 linear": {},
             "the same, enable_metrics": {"enable_metrics": True},
+            "the same, enable_profiling": {"enable_profiling": True},
         }
         with contextlib.ExitStack() as stack:
             peers: dict[str, Callable[[], float]] = {}
