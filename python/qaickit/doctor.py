@@ -166,7 +166,8 @@ def _backend_rows(backend: Backend) -> Iterable[tuple[str, str]]:
     if backend.error:
         yield "  why not", backend.error
     for name, value in backend.details:
-        yield f"  {name}", value
+        if value != backend.error:  # which has been said
+            yield f"  {name}", value
 
 
 def _rows(found: Examination) -> Iterable[tuple[str, str]]:

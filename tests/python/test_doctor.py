@@ -82,6 +82,12 @@ def test_the_exit_code_is_that_of_the_cpu(
     assert json.loads(capsys.readouterr().out)["usable"] is (code == 0)
 
 
+def test_what_is_said_already_is_not_said_again() -> None:
+    rows = (("driver, runtime", "no driver"), ("provider", "/p.so"))
+    listed = list(doctor._backend_rows(Backend("cuda", "a GPU", (), "no driver", rows)))
+    assert listed[1:] == [("  why not", "no driver"), ("  provider", "/p.so")]
+
+
 class Installed:
     """A distribution, as importlib.metadata gives it."""
 

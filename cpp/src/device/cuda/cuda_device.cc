@@ -194,7 +194,10 @@ std::vector<std::pair<std::string, std::string>> cuda_details() {
   if (!provider.empty()) details.emplace_back("provider", provider);
   for (auto& row : cuda::library_details(provider)) details.push_back(std::move(row));
   const auto loaded = cuda::load_api(provider);
-  if (!loaded.ok()) return details;
+  if (!loaded.ok()) {
+    details.emplace_back("driver, runtime", std::string(loaded.status().message()));
+    return details;
+  }
   const cuda::Api& api = *loaded.value();
   details.emplace_back("driver",
                        cat("CUDA ", cuda::version_text(api.driver_version), ", ", api.driver_path));
