@@ -5,8 +5,8 @@
 
 fp32: the time of a compilation. int8: time and peak memory with 32 calibration images. Opening: a
 QPC to a session that is set up, against onnxruntime's session on the ONNX file, in processes of
-their own, in turn; both have loaded onnxruntime's library before, as its Python package does when
-it is imported.
+their own, in turn; both have loaded onnxruntime's library and made its environment before, as its
+Python package does when it is imported.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ _OPEN_OURS = (
     + """
 import qaic
 from qaickit import _core
-_core.backends()  # loads onnxruntime's library
+_core.backends()  # loads onnxruntime's library and makes its environment
 start = time.perf_counter()
-qaic.Session(sys.argv[1], backend="cpu").setup()
+session = qaic.Session(sys.argv[1], backend="cpu")
+session.setup()
 print(time.perf_counter() - start)
 """
 )
@@ -57,7 +58,7 @@ import onnxruntime
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
 start = time.perf_counter()
-onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
 print(time.perf_counter() - start)
 """
 )

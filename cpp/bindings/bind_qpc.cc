@@ -99,17 +99,20 @@ void write(const std::string& path, const py::dict& program, const py::dict& man
 
 }  // namespace
 
-PyQpc::PyQpc(const std::string& path) {
+PyQpc::PyQpc(const std::string& path, WeightsCheck check) {
   auto opened = [&] {
     const py::gil_scoped_release released;
-    return Qpc::open(path);
+    return Qpc::open(path, check);
   }();
   qpc = value_or_raise(std::move(opened));
 }
 
 void bind_qpc(py::module_& m) {
   py::class_<PyQpc, std::shared_ptr<PyQpc>>(m, "Qpc", doc("Qpc"))
-      .def(py::init<const std::string&>(), py::arg("path"))
+      .def(py::init([](const std::string& path, bool check_weights) {
+             return PyQpc(path, check_weights ? WeightsCheck::kNow : WeightsCheck::kLater);
+           }),
+           py::arg("path"), py::kw_only(), py::arg("check_weights") = true)
       .def_property_readonly(
           "path", [](const PyQpc& q) { return q.qpc->label(); }, doc("Qpc.path"))
       .def_property_readonly(

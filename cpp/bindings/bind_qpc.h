@@ -11,7 +11,7 @@ namespace qaickit::py_ {
 
 // An opened QPC; pybind11 has no holder for a const object.
 struct PyQpc {
-  explicit PyQpc(const std::string& path);
+  explicit PyQpc(const std::string& path, WeightsCheck check = WeightsCheck::kNow);
 
   std::shared_ptr<const Qpc> qpc;
 };

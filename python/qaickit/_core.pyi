@@ -203,10 +203,13 @@ def loadgen_version() -> str:
 class Qpc:
     """An opened QPC: mapped, and checked as qaickit/qpc.h says.
 
+    `check_weights=False` leaves large weights unchecked until a Session is made of it, which checks
+    them while the device loads the program.
+
     Errors: NotFoundError, PermissionDeniedError, DataLossError (what is damaged, and where).
     """
 
-    def __init__(self, path: str) -> None: ...
+    def __init__(self, path: str, *, check_weights: bool = True) -> None: ...
     @property
     def path(self) -> str:
         """The file's."""

@@ -134,7 +134,8 @@ class Session:
         """Loads and activates the program on its devices; nothing when that is done already.
 
         Errors: ClosedError, UnavailableError (no such device here), ResourceExhaustedError (too
-        many activations), UnsupportedError (the QPC lacks the half for this kind of device).
+        many activations), UnsupportedError (the QPC lacks the half for this kind of device),
+        DataLossError (damaged weights of a large QPC, which are checked here).
         """
         with self._turn():
             self._ready()
@@ -471,7 +472,7 @@ os.register_at_fork(after_in_child=_disown_all)
 def _open(model: ModelFile, chosen: options.Options) -> _core.Qpc:
     """Opens the QPC, compiling it first where the model is ONNX."""
     if not model.is_onnx:
-        return _core.Qpc(model.path)
+        return _core.Qpc(model.path, check_weights=False)
     from qaickit.compiler import compile_for  # what a session on a QPC does not need
 
     return compile_for(model.path, chosen)

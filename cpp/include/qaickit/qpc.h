@@ -76,6 +76,15 @@ QAICKIT_API size_t run_bytes(const ProgramSpec& program, const RunShape& shape, 
 QAICKIT_API std::vector<int64_t> run_dims(const ProgramSpec& program, const RunShape& shape,
                                           size_t t);
 
+// An output that is state: "X_RetainedState" (or "X_InternalRetainedState") is what input X of the
+// next run starts from. Both as tensors of the program, inputs first.
+struct RetainedPair {
+  size_t input;
+  size_t output;
+};
+// Of all outputs that are named so and have their input's size.
+QAICKIT_API std::vector<RetainedPair> retained_pairs(const ProgramSpec& program);
+
 // The manifest of the host half.
 struct HostManifest {
   uint32_t format_version = 1;
@@ -95,6 +104,10 @@ struct SegmentView {
   uint64_t offset = 0;  // constants.bin only: bytes of its static part, which comes first
 };
 
+// When a host half's weights are checked: by Qpc::open() itself, or, where they are so large that
+// it takes time, by whoever uses them.
+enum class WeightsCheck { kNow, kLater };
+
 // An opened QPC. Immutable, so it may be read from any thread; views stay valid as long as it
 // lives.
 class QAICKIT_API Qpc {
@@ -107,7 +120,11 @@ class QAICKIT_API Qpc {
   //   kDataLoss         damaged, incomplete or no QPC; says what is wrong and where
   //   kUnsupported      a host half written by a newer qaickit
   //   kResourceExhausted  no memory or file handles left
-  static Result<std::shared_ptr<const Qpc>> open(const std::string& path);
+  // With kLater, check_weights() must be right before anything computed from the weights is used.
+  // Session::open and rt::Program::create see to that; whatever reads the file in other ways calls
+  // it.
+  static Result<std::shared_ptr<const Qpc>> open(const std::string& path,
+                                                 WeightsCheck check = WeightsCheck::kNow);
   // The same for a file image in memory; takes the bytes over.
   static Result<std::shared_ptr<const Qpc>> from_bytes(std::vector<std::byte> bytes,
                                                        std::string label);
@@ -120,6 +137,11 @@ class QAICKIT_API Qpc {
   // Checks every digest of a host half, those of the weights too, which takes a second for each
   // 2 GB. Error kDataLoss, naming the segment.
   virtual Status verify() const = 0;
+  // Checks the CRCs of the weights, unless that is done and they were right; 6 GB take a second.
+  // Error kDataLoss, as open() has it.
+  virtual Status check_weights() const = 0;
+  // True when check_weights() has nothing left to do.
+  virtual bool weights_checked() const noexcept = 0;
   virtual size_t file_bytes() const noexcept = 0;
   virtual std::span<const std::byte> image() const noexcept = 0;  // the whole file
 

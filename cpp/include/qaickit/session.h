@@ -80,7 +80,9 @@ using BenchmarkProgress = std::function<bool(uint64_t inferences)>;
 // A program on its devices, ready to run. All methods are safe from any thread unless said.
 class QAICKIT_API Session {
  public:
-  // Loads and activates. Errors name the file, the backend and what to do.
+  // Loads and activates. Errors name the file, the backend and what to do. Weights of the QPC that
+  // were not checked yet (WeightsCheck::kLater) are checked meanwhile, on another thread: the
+  // result is in before this returns.
   static Result<std::unique_ptr<Session>> open(std::shared_ptr<const Qpc> qpc,
                                                const SessionOptions& options);
   virtual ~Session() = default;  // closes

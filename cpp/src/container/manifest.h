@@ -43,12 +43,18 @@ Result<std::vector<std::byte>> encode_manifest(const ManifestRecord& record);
 // Errors: kDataLoss, kUnsupported (written by a newer qaickit).
 Result<ManifestRecord> decode_manifest(Bytes segment);
 
-// kQuick takes a segment's CRCs where the list has them, kFull its SHA-256 always.
+// Of SHA-256: kFull takes every segment, kQuick leaves out those that have CRCs.
 enum class Check { kQuick, kFull };
 
-// Checks every segment against the list. Error: kDataLoss, naming the segment.
+// Checks the table and the digests of the segments against the list. Error: kDataLoss, naming the
+// segment.
 Status verify_segments(std::span<const SegmentRecord> records, Bytes file,
                        std::span<const SegmentView> segments, Check check);
+
+// Checks the CRCs of those segments that have some; verify_segments() has been successful. Error as
+// there.
+Status verify_crcs(std::span<const SegmentRecord> records, Bytes file,
+                   std::span<const SegmentView> segments);
 
 // Gives the tensors of `program`, as read from networkdesc.bin, their exact host dtypes. Error:
 // kDataLoss when the two do not name the same tensors.

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "base/cat.h"
@@ -17,12 +18,15 @@ Status missing(std::string_view name) {
   return Status(Code::kDataLoss, cat("segment '", name, "' is missing; compile the QPC again"));
 }
 
+// Checking fewer bytes of weights takes no longer than handing that to another thread.
+constexpr size_t kCheckedAtOnce = size_t{1} << 20;
+
 class QpcFile final : public Qpc {
  public:
   QpcFile(FileImage image, std::string label)
       : image_(std::move(image)), label_(std::move(label)) {}
 
-  Status parse() {
+  Status parse(WeightsCheck check) {
     QAICKIT_ASSIGN_OR_RETURN(segments_, parse_segments(image_.bytes()));
     // Those without which the vendor's runtime does not open the file either.
     for (const std::string_view name :
@@ -44,7 +48,10 @@ class QpcFile final : public Qpc {
     QAICKIT_RETURN_IF_ERROR(apply_host_dtypes(record, &program_));
     manifest_ = std::move(record.manifest);
     records_ = std::move(record.segments);
-    return {};
+    weights_checked_.store(false, std::memory_order_relaxed);
+    const std::optional<Bytes> weights = find(kWeightsSegment);
+    const bool large = weights && weights->size() > kCheckedAtOnce;
+    return check == WeightsCheck::kLater && large ? Status() : verify_weights();
   }
 
   const std::string& label() const noexcept override { return label_; }
@@ -55,30 +62,45 @@ class QpcFile final : public Qpc {
     if (!manifest_) return {};
     return verify_segments(records_, image_.bytes(), segments_, Check::kFull).with_context(label_);
   }
+  Status check_weights() const override { return verify_weights().with_context(label_); }
+  bool weights_checked() const noexcept override {
+    return weights_checked_.load(std::memory_order_relaxed);
+  }
   size_t file_bytes() const noexcept override { return image_.bytes().size(); }
   std::span<const std::byte> image() const noexcept override { return image_.bytes(); }
 
  private:
+  Status verify_weights() const {
+    if (weights_checked()) return {};
+    QAICKIT_RETURN_IF_ERROR(verify_crcs(records_, image_.bytes(), segments_));
+    weights_checked_.store(true, std::memory_order_relaxed);
+    return {};
+  }
+
   FileImage image_;
   std::string label_;
   std::vector<SegmentView> segments_;  // views into image_
   ProgramSpec program_;
   std::optional<HostManifest> manifest_;
   std::vector<SegmentRecord> records_;  // empty: no host half
+  // relaxed: says that nobody needs to look again, and hands nothing over. No lock, which a fork
+  // could leave taken.
+  mutable std::atomic<bool> weights_checked_{true};
 };
 
-Result<std::shared_ptr<const Qpc>> open_image(FileImage image, std::string label) {
+Result<std::shared_ptr<const Qpc>> open_image(FileImage image, std::string label,
+                                              WeightsCheck check = WeightsCheck::kNow) {
   auto qpc = std::make_shared<QpcFile>(std::move(image), std::move(label));
-  if (Status status = qpc->parse(); !status.ok()) return status.with_context(qpc->label());
+  if (Status status = qpc->parse(check); !status.ok()) return status.with_context(qpc->label());
   return std::shared_ptr<const Qpc>(std::move(qpc));
 }
 
 }  // namespace
 
-Result<std::shared_ptr<const Qpc>> Qpc::open(const std::string& path) {
+Result<std::shared_ptr<const Qpc>> Qpc::open(const std::string& path, WeightsCheck check) {
   Result<FileImage> image = FileImage::map(path);
   if (!image.ok()) return image.status().with_context(path);
-  return open_image(std::move(image).value(), path);
+  return open_image(std::move(image).value(), path, check);
 }
 
 Result<std::shared_ptr<const Qpc>> Qpc::from_bytes(std::vector<std::byte> bytes,

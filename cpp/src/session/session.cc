@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <future>
 #include <mutex>
 #include <optional>
+#include <system_error>
 
 #include "base/cat.h"
 #include "base/clock.h"
@@ -45,6 +47,24 @@ void complete_call(void* table, Slot& slot, const Status& status) noexcept {
     slots.release(slot);
   }
 }
+
+// Checks the weights on another thread, as long as it lives, where that is still to be done.
+class CheckBeside {
+ public:
+  explicit CheckBeside(const Qpc& qpc) : qpc_(qpc) {
+    if (qpc.weights_checked()) return;
+    try {
+      result_ = std::async(std::launch::async, [&qpc] { return qpc.check_weights(); });
+    } catch (const std::system_error&) {
+      // No thread to be had: join() does it.
+    }
+  }
+  Status join() { return result_.valid() ? result_.get() : qpc_.check_weights(); }
+
+ private:
+  const Qpc& qpc_;
+  std::future<Status> result_;  // of std::async: its destructor waits
+};
 
 class SessionImpl final : public Session {
  public:
@@ -364,7 +384,10 @@ class SessionImpl final : public Session {
 Result<std::unique_ptr<Session>> Session::open(std::shared_ptr<const Qpc> qpc,
                                                const SessionOptions& options) {
   const std::string label = qpc->label();
-  auto resources = acquire_resources(std::move(qpc), options);
+  CheckBeside check(*qpc);
+  auto resources = acquire_resources(qpc, options);
+  // Before anything runs, and first: damage explains whatever else went wrong.
+  QAICKIT_RETURN_IF_ERROR(check.join());
   if (!resources.ok()) return resources.status().with_context(label);
   return std::unique_ptr<Session>(new SessionImpl(std::move(resources).value(), options));
 }

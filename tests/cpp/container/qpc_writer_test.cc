@@ -303,5 +303,37 @@ TEST(QpcWriter, FullDiskLeavesTheOldFile) {
   EXPECT_EQ(scratch.count(), 1u);
 }
 
+// Large weights may be checked later, and are then refused with the same words.
+TEST(QpcWriter, LargeWeightsCanBeCheckedLater) {
+  const Scratch scratch;
+  for (const size_t size : {size_t{1000}, (size_t{3} << 20) + 5}) {
+    SmallContent small;
+    const std::vector<std::byte> weight(size, std::byte{7});
+    small.content.weights = {weight};
+    auto bytes = build_qpc(small.content).value();
+    const std::string whole = scratch.write("whole.bin", bytes);
+    const auto qpc = open_bytes(bytes).value();
+    const auto at = qpc->find(kWeightsSegment)->data() - qpc->image().data();
+    bytes[static_cast<size_t>(at) + size - 1] ^= std::byte{1};
+    const std::string damaged = scratch.write("damaged.bin", bytes);
+
+    EXPECT_TRUE(Qpc::open(whole).value()->weights_checked());
+    const auto good = Qpc::open(whole, WeightsCheck::kLater);
+    ASSERT_TRUE(good.ok()) << good.status().to_string();
+    EXPECT_EQ(good.value()->weights_checked(), size == 1000);
+    EXPECT_TRUE(good.value()->check_weights().ok());
+    EXPECT_TRUE(good.value()->weights_checked());
+
+    const Status refused = Qpc::open(damaged).status();
+    EXPECT_EQ(refused.code(), Code::kDataLoss);
+    const auto later = Qpc::open(damaged, WeightsCheck::kLater);
+    ASSERT_EQ(later.ok(), size != 1000);
+    for (int twice = 0; later.ok() && twice < 2; ++twice) {
+      EXPECT_EQ(later.value()->check_weights().to_string(), refused.to_string());
+      EXPECT_FALSE(later.value()->weights_checked());
+    }
+  }
+}
+
 }  // namespace
 }  // namespace qaickit

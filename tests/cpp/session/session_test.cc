@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 #include <vector>
 
@@ -47,6 +49,39 @@ SessionOptions null_options() {
   SessionOptions options;
   options.backend = "null";
   return options;
+}
+
+// Of a file whose weights nobody has looked at yet: refused as if it had been at once.
+TEST(SessionOpen, RefusesDamagedWeights) {
+  const std::string path = ::testing::TempDir() + "qaickit-session-test.bin";
+  const std::vector<std::byte> weights(size_t{4} << 20, std::byte{3});
+  const ProgramSpec program = echo_program();
+  QpcContent content;
+  content.program = program;
+  content.onnx_model = as_byte_span("not a graph");
+  content.weights = {weights};
+  auto bytes = value_of(build_qpc(content));
+  const auto write = [&] {
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << as_text(bytes);
+  };
+  write();
+  auto qpc = value_of(Qpc::open(path, WeightsCheck::kLater));
+  EXPECT_FALSE(qpc->weights_checked());
+  const auto session = value_of(Session::open(qpc, null_options()));
+  EXPECT_TRUE(qpc->weights_checked());
+  EXPECT_TRUE(is_ok(run_echo(*session, 1)));
+
+  std::filesystem::remove(path);  // the one above is still mapped
+  bytes[bytes.size() / 2] ^= std::byte{1};
+  write();
+  qpc = value_of(Qpc::open(path, WeightsCheck::kLater));
+  EXPECT_EQ(Session::open(qpc, null_options()).status().to_string(),
+            Qpc::open(path).status().to_string());
+  EXPECT_FALSE(Qpc::open(path).ok());
+  SessionOptions wrong = null_options();
+  wrong.set_size = 0;
+  EXPECT_TRUE(is_error(Session::open(qpc, wrong).status(), Code::kDataLoss, "MiB"));
+  std::filesystem::remove(path);
 }
 
 TEST(SessionOpen, SaysWhatItRunsOn) {

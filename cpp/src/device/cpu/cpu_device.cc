@@ -229,6 +229,8 @@ class CpuDevice final : public Device {
 
 Result<std::vector<DeviceInfo>> enumerate_cpu() {
   QAICKIT_ASSIGN_OR_RETURN(const Api* api, ort::load_api());
+  // As good as the library is; sessions do not wait for it later, as with onnxruntime's package.
+  QAICKIT_RETURN_IF_ERROR(ort::process_env(*api).status());
   return std::vector<DeviceInfo>{CpuDevice(*api, 0).info()};
 }
 
