@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qaickit import util
 from qaickit.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -476,6 +477,23 @@ def test_a_qpc_runs_as_it_is(tmp_path: Path) -> None:
     assert sum(n * count for n, count in enumerate(sizes)) == 360
     message = refusal_of(tmp_path, *flags, "--max-batchsize", 8)
     assert "--max-batchsize: 'mine.bin' has a batch size of 4, got 8" in message
+
+
+@pytest.mark.parametrize(
+    ("setting", "device"),
+    [("skip_stage=dma", "0 "), ("dev_mapping=0:1", "each of qaic:0:1: ")],
+)
+def test_settings_of_simulated_cards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, device: str
+) -> None:
+    """Buffers as the card has them, and a program over two cards: the same answers."""
+    monkeypatch.setenv("QAIC_LIB", str(util.sim_path()))
+    monkeypatch.setenv("QAICKIT_SIM_DEVICES", "2")
+    flags = ["--backend", "qaic", "--device-setting", setting, "--max-batchsize", 4]
+    result = result_of(tmp_path, *flags, "--mode", "accuracy")
+    assert result["accuracy"]["total"] == 360
+    assert result["accuracy"]["percent"] >= 98
+    assert device in result["subject"]["devices"][0]
 
 
 def test_an_onnx_model_runs_on_random_data(tmp_path: Path, linear_onnx: Path) -> None:

@@ -352,6 +352,16 @@ def test_a_mapping_that_is_none_is_an_error(sum_qpc: Path) -> None:
         qaicrt.Program(qaicrt.Context(), None, qaicrt.Qpc(str(sum_qpc)), properties)
 
 
+def test_a_program_over_several_cards(sum_qpc: Path, backend: str) -> None:
+    """On cards all of them must be there; a host runs the whole program on the first."""
+    properties = qaicrt.QAicProgramProperties()
+    properties.devMapping = "0:63"
+    expected = qaicrt.QStatus.QS_NODEV if backend == "qaic" else SUCCESS
+    for context in (qaicrt.Context(), qaicrt.Context(qaicrt.QIDList([0]))):
+        program = qaicrt.Program(context, None, qaicrt.Qpc(str(sum_qpc)), properties)
+        assert program.load() == expected
+
+
 def test_submissions_of_a_set_come_back_by_id(sum_qpc: Path) -> None:
     ids = qaicrt.QIDList()
     ids.append(0)

@@ -567,6 +567,12 @@ def test_cards(qpc: Callable[[int], Path], tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "WARNING: device 0 is passed over" in done.stderr
     assert "qaic-runner: error: " in done.stderr
+    done = on_cards("-D", "1:0", "-v")
+    assert done.returncode == 0, done.stderr
+    assert "qaic:1:0" in done.stdout
+    done = on_cards("-D", "0:5")
+    assert done.returncode == 1
+    assert "device 5 does not exist" in done.stderr
 
 
 # --- errors --------------------------------------------------------------------------------------

@@ -74,6 +74,11 @@ class QAICKIT_API ExecObj {
   }
   size_t shape_set() const noexcept { return shape_set_; }
 
+  // Leaves tensor t (inputs, then outputs) of the next runs where the program keeps it on its
+  // device, until a buffer is bound again: nothing of it is transferred. Of programs that keep
+  // state (Program::keeps_state), and only for what they keep. Error kUnsupported: the others.
+  virtual Status skip(size_t t) noexcept;
+
   // Synchronous devices: computes on the calling thread. Others: kUnsupported.
   virtual Status run() noexcept = 0;
   // Asynchronous devices: starts, and calls `done` later exactly once if and only if this returns
@@ -121,6 +126,12 @@ class Program {
   virtual std::string precision() const = 0;
   // What goes in and out of its ExecObjs where the settings change that; null: as the QPC says.
   virtual const ProgramSpec* io() const noexcept { return nullptr; }
+  // True: its activations keep, each for itself, the tensors that retained_pairs() names. A run
+  // leaves such an output on the device, whether it is handed out or not, and the next run that
+  // skips the input reads it there; zeros at first. Runs that use it take turns.
+  virtual bool keeps_state() const noexcept { return false; }
+  // What it runs on where that is more than the device it was loaded on; null: that device.
+  virtual const DeviceInfo* info() const noexcept { return nullptr; }
   // True: ExecObj::enqueue returns at once and completes on a thread of the device's.
   // False: ExecObj::run computes on the calling thread.
   virtual bool async() const noexcept = 0;

@@ -75,6 +75,8 @@ class QAICKIT_API Context {
   const std::vector<int>& ids() const noexcept { return ids_; }
   // Opened at the first call. Error kNotFound: no such device, or not one of the context's.
   Result<std::shared_ptr<Device>> device(int id);
+  // Error kNotFound: not one of the context's.
+  Status check(int id) const;
 
   void set_log_level(LogLevel level) noexcept;
   // On stderr, where the level is at least that of the context (kWarn at first).
@@ -102,8 +104,9 @@ struct ProgramProperties {
   uint32_t submit_num_retries = 5;
   uint32_t submit_retry_timeout_ms = 0;
   uint32_t data_path_timeout_ms = 0;  // bound of ExecObject::wait; 0: none
-  std::string dev_mapping;            // "0:1": one program over several cards
-  uint32_t threads_per_queue = 0;     // of a card's driver, for each activation; 0: its default
+  // "0:1": one program over several cards. What is no card runs all of it on the first.
+  std::string dev_mapping;
+  uint32_t threads_per_queue = 0;  // of a card's driver, for each activation; 0: its default
 };
 
 // How a Queue runs what is enqueued.
@@ -127,13 +130,14 @@ struct SetProperties {
   std::string name = {};  // in live reports and names of profile files
 };
 
-// A QPC for one device; load and activate it to run. State that a program keeps on the device (an
-// output X_RetainedState feeds the input X of the next run, where both are skipped) lives here,
-// from activate() to deactivate().
+// A QPC for one device, or for several of a devMapping; load and activate it to run. State that a
+// program keeps (an output X_RetainedState feeds the input X of the next run, where both are
+// skipped) lives from activate() to deactivate(): on the device, for each activation, where the
+// device keeps it, and is then not transferred; else here, where runs swap two buffers.
 class QAICKIT_API Program {
  public:
   // `device` none: that of the context, or of the mapping, or 0. Errors: kInvalidArgument
-  // (mapping).
+  // (mapping), kDataLoss (weights that Qpc::open() left unchecked).
   static Result<std::shared_ptr<Program>> create(std::shared_ptr<Context> context,
                                                  std::optional<int> device,
                                                  std::shared_ptr<const Qpc> qpc,

@@ -89,6 +89,9 @@ QStatus make_program(QAicContext* context, Card* card, const QAicProgramProperti
   program->submit_timeout_ns = uint64_t{timeout_ms} * 1'000'000;
   program->run_timeout_ns = uint64_t{p.dataPathTimeoutMs} * 1'000'000;
   program->io_info = qpc->program.ioBufferInfo;
+  if (config.compute == qaicsim::Compute::kHostHalf) {
+    program->retained = qaicsim::make_retained(spec);
+  }
   if (p.devMapping && *p.devMapping) {
     if (const QStatus status = map_devices(*program, p.devMapping); status != QS_SUCCESS) {
       return status;

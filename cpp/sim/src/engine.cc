@@ -231,10 +231,17 @@ const char* compute(QAicExecObj& exec, std::string* detail) noexcept {
     }
     case Compute::kHostHalf: break;
   }
+  std::unique_lock<std::mutex> turn;
+  qaickit::Status status;
+  if (!exec.program->retained.empty()) {
+    turn = std::unique_lock(exec.program->retained_mutex);
+    status = bind_retained(exec);
+  }
   copy_in(exec);
-  const qaickit::Status status = exec.host->run();
+  if (status.ok()) status = exec.host->run();
   if (status.ok()) {
     copy_out(exec);
+    keep_retained(exec);
     return nullptr;
   }
   *detail = status.to_string();
@@ -614,6 +621,8 @@ static QStatus activate_first(QAicProgram& program) {
   }
   if (status != QS_SUCCESS) {
     report(program.context, QAIC_ERROR_PROGRAM_RUNTIME_ACTIVATION_FAILED, fault);
+  } else {
+    clear_retained(program);
   }
   return status;
 }
@@ -685,7 +694,9 @@ QStatus bind_host(QAicExecObj& exec) {
   for (size_t i = 0; i < exec.slots.size(); ++i) {
     const QAicExecObj::Slot& slot = exec.slots[i];
     const bool is_users = exec.transforms[i].is_identity();
-    const bool in_place = is_users && slot.data && slot.size == slot.full_size;
+    // What is kept has memory of its own, which is bound anew for each run.
+    const bool kept = is_retained(*exec.program, i) && (!slot.is_input || !slot.data);
+    const bool in_place = is_users && slot.data && slot.size == slot.full_size && !kept;
     uint8_t* const data = in_place ? slot.data : nullptr;
     const qaickit::Status bound = slot.is_input ? exec.host->bind_input(i, data)
                                                 : exec.host->bind_output(i - num_inputs, data);
@@ -704,7 +715,8 @@ QStatus bind_host(QAicExecObj& exec) {
         return QS_ERROR;
       }
     }
-    if (!in_place && (slot.is_input || !is_users)) exec.copied.push_back(i);
+    const bool copied = slot.is_input ? !in_place && !kept : !is_users;
+    if (copied) exec.copied.push_back(i);
   }
   return QS_SUCCESS;
 }

@@ -24,6 +24,7 @@
 #include "qaickit/qpc.h"
 #include "queue/event_count.h"
 #include "queue/mpmc_ring.h"
+#include "retained.h"
 #include "transform.h"
 
 // What the handles of the API point to. Parents outlive children: the API refuses to release a
@@ -144,6 +145,8 @@ struct QAicProgram : qaicsim::Tagged<0x5150524f> {
   std::atomic<uint32_t> active_epoch{0};
   std::mutex host_mutex;
   std::shared_ptr<qaickit::Program> host;  // while loaded, where runs compute
+  std::mutex retained_mutex;               // of a run of a program that keeps state: one at a time
+  std::vector<qaicsim::Retained> retained;
 
   std::atomic<uint32_t> exec_objs{0};
   alignas(qaicsim::kCacheLine) std::atomic<uint32_t> in_flight{0};

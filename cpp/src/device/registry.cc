@@ -46,6 +46,10 @@ Result<const Backend*> default_backend() {
   return Status(Code::kUnavailable, cat("no device is usable here:", reasons));
 }
 
+Status ExecObj::skip(size_t) noexcept {
+  return Status(Code::kUnsupported, "this device keeps nothing between runs: bind a buffer");
+}
+
 Status ExecObj::change_shapes(size_t) noexcept {
   return Status(Code::kUnsupported, "this device runs a program with its own shapes only");
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/cat.h"
+#include "device/device_mapping.h"
 
 namespace qaickit {
 
@@ -42,11 +43,16 @@ Status SettingsReader::finish() const {
   if (!error_.ok() || used_ == settings_.size()) return error_;
   const std::string known = ", " + known_ + ",";
   for (const auto& [name, value] : settings_) {
-    if (known.find(", " + name + ",") == std::string::npos) {
-      return Status(Code::kInvalidArgument,
-                    cat("unknown device setting '", name, "'; this backend knows ",
-                        known_.empty() ? "none" : known_));
+    if (known.find(", " + name + ",") != std::string::npos) continue;
+    if (name == kDevMapping) {
+      return Status(Code::kUnsupported,
+                    cat("device setting ", name,
+                        ": a program over several devices needs cards "
+                        "(backend qaic); this backend runs the whole program on one device"));
     }
+    return Status(Code::kInvalidArgument,
+                  cat("unknown device setting '", name, "'; this backend knows ",
+                      known_.empty() ? "none" : known_));
   }
   return {};
 }

@@ -66,10 +66,13 @@ Result<std::shared_ptr<Context>> Context::create(std::vector<int> ids, const std
   return std::shared_ptr<Context>(new Context(found, std::move(ids)));
 }
 
+Status Context::check(int id) const {
+  if (ids_.empty() || std::ranges::find(ids_, id) != ids_.end()) return {};
+  return Status(Code::kNotFound, cat("device ", id, " is not one of the context's"));
+}
+
 Result<std::shared_ptr<Device>> Context::device(int id) {
-  if (!ids_.empty() && std::ranges::find(ids_, id) == ids_.end()) {
-    return Status(Code::kNotFound, cat("device ", id, " is not one of the context's"));
-  }
+  QAICKIT_RETURN_IF_ERROR(check(id));
   const std::lock_guard lock(state_->mutex);
   std::shared_ptr<Device>& device = state_->devices[id];
   if (!device) {

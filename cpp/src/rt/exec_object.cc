@@ -200,8 +200,8 @@ struct ExecObject::State {
 
 std::byte* ExecObject::State::kept_memory(const Active& active, size_t t) noexcept {
   for (const Retained& r : active.retained) {
-    if (r.input == t) return const_cast<std::byte*>(r.memory[r.current].data());
-    if (r.output == t) return const_cast<std::byte*>(r.memory[1 - r.current].data());
+    if (r.pair.input == t) return const_cast<std::byte*>(r.memory[r.current].data());
+    if (r.pair.output == t) return const_cast<std::byte*>(r.memory[1 - r.current].data());
   }
   return nullptr;
 }
@@ -228,6 +228,7 @@ Status ExecObject::State::bind(const Active& active, size_t set, size_t t,
     });
     return {};
   }
+  if (active.on_device[t] && is_skipped(given)) return exec->skip(t);
   if (wanted == 0 || is_skipped(given)) {
     std::byte* const memory = kept_memory(active, t);
     (*kept)[t] = memory != nullptr;

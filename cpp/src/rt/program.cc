@@ -1,50 +1,11 @@
 #include "rt/program.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/cat.h"
+#include "device/device_mapping.h"
 
 namespace qaickit::rt {
-namespace {
-
-constexpr std::string_view kSuffixes[] = {"_RetainedState", "_InternalRetainedState"};
-
-// Device ids of "0:1:2".
-Result<std::vector<int>> parse_mapping(std::string_view text) {
-  std::vector<int> ids;
-  const char* at = text.data();
-  const char* const end = at + text.size();
-  while (at < end) {
-    int id = 0;
-    const auto [next, error] = std::from_chars(at, end, id);
-    if (error != std::errc() || id < 0 || (next < end && (*next != ':' || next + 1 == end))) {
-      return Status(Code::kInvalidArgument,
-                    cat("devMapping '", text, "': expected device ids like 0:1:2"));
-    }
-    ids.push_back(id);
-    at = next + (next < end ? 1 : 0);
-  }
-  return ids;
-}
-
-std::vector<Retained> find_retained(const ProgramSpec& spec) {
-  std::vector<Retained> found;
-  for (size_t o = 0; o < spec.outputs.size(); ++o) {
-    for (size_t i = 0; i < spec.inputs.size(); ++i) {
-      bool pair = false;
-      for (const std::string_view suffix : kSuffixes) {
-        pair = pair || spec.outputs[o].name == cat(spec.inputs[i].name, suffix);
-      }
-      const size_t bytes = spec.inputs[i].bytes();
-      if (!pair || spec.outputs[o].bytes() != bytes) continue;
-      found.push_back({i, spec.inputs.size() + o, {AlignedBuffer(bytes), AlignedBuffer(bytes)}});
-    }
-  }
-  return found;
-}
-
-}  // namespace
 
 Program::Program(std::shared_ptr<State> state) : state_(std::move(state)) {}
 Program::~Program() = default;
@@ -54,7 +15,9 @@ Result<std::shared_ptr<Program>> Program::create(std::shared_ptr<Context> contex
                                                  std::shared_ptr<const Qpc> qpc,
                                                  ProgramProperties properties,
                                                  uint32_t num_activations) {
-  QAICKIT_ASSIGN_OR_RETURN(const std::vector<int> mapping, parse_mapping(properties.dev_mapping));
+  QAICKIT_RETURN_IF_ERROR(qpc->check_weights());
+  QAICKIT_ASSIGN_OR_RETURN(const std::vector<int> mapping,
+                           parse_device_mapping(properties.dev_mapping));
   auto state = std::make_shared<State>();
   const std::vector<int>& ids = mapping.empty() ? context->ids() : mapping;
   state->device = device ? *device : ids.empty() ? 0 : ids.front();
@@ -72,15 +35,17 @@ Status Program::State::load() {
   ProgramOptions options;
   options.num_activations = num_activations;
   if (context->backend().name == "qaic") {
-    if (properties.dev_mapping.find(':') != std::string::npos) {
-      return Status(Code::kUnsupported, "a program across several cards is not supported yet");
-    }
     options.settings = {
         {"submit_num_retries", std::to_string(properties.submit_num_retries)},
         {"submit_retry_timeout_ms", std::to_string(properties.submit_retry_timeout_ms)}};
     if (properties.threads_per_queue > 0) {
       options.settings.emplace("threads_per_queue", std::to_string(properties.threads_per_queue));
     }
+    QAICKIT_ASSIGN_OR_RETURN(const std::vector<int> mapping,
+                             parse_device_mapping(properties.dev_mapping));
+    for (const int id : mapping) QAICKIT_RETURN_IF_ERROR(context->check(id));
+    // What is no card runs the whole program on the first: programs for cards run everywhere.
+    if (mapping.size() > 1) options.settings.emplace(kDevMapping, properties.dev_mapping);
   }
   QAICKIT_ASSIGN_OR_RETURN(const std::shared_ptr<Device> on, context->device(device));
   QAICKIT_ASSIGN_OR_RETURN(loaded, on->load(qpc, options));
@@ -95,7 +60,16 @@ Status Program::State::activate() {
     QAICKIT_ASSIGN_OR_RETURN(auto activation, loaded->activate());
     made->activations.push_back(std::move(activation));
   }
-  made->retained = find_retained(qpc->program());
+  const ProgramSpec& spec = qpc->program();
+  made->on_device.resize(spec.num_tensors());
+  for (const RetainedPair& pair : retained_pairs(spec)) {
+    if (loaded->keeps_state()) {
+      made->on_device[pair.input] = made->on_device[pair.output] = true;
+    } else {
+      const size_t bytes = spec.inputs[pair.input].bytes();
+      made->retained.push_back({pair, {AlignedBuffer(bytes), AlignedBuffer(bytes)}});
+    }
+  }
   active = std::move(made);
   return {};
 }
@@ -137,7 +111,7 @@ const ProgramProperties& Program::properties() const noexcept { return state_->p
 uint32_t Program::id() const noexcept { return state_->id; }
 
 bool Program::runs_on(int device) const noexcept {
-  const auto mapping = parse_mapping(state_->properties.dev_mapping);
+  const auto mapping = parse_device_mapping(state_->properties.dev_mapping);
   return device == state_->device ||
          (mapping.ok() && std::ranges::find(*mapping, device) != mapping->end());
 }

@@ -13,10 +13,10 @@
 
 namespace qaickit::rt {
 
-// An output that feeds an input of the next run. Twice, since a run reads one and writes the other.
+// State that is kept here, for a device that does not. Twice, since a run reads one and writes the
+// other.
 struct Retained {
-  size_t input;   // tensor of the program
-  size_t output;  // tensor of the program, counted after all inputs
+  RetainedPair pair;
   AlignedBuffer memory[2];
   uint32_t current = 0;
 };
@@ -26,6 +26,7 @@ struct Active {
   std::vector<std::unique_ptr<Activation>> activations;
   std::mutex mutex;  // of a run that uses what is kept: one at a time
   std::vector<Retained> retained;
+  std::vector<bool> on_device;  // by tensor: the device keeps it
 };
 
 struct Program::State {

@@ -49,6 +49,7 @@ Result<std::shared_ptr<Resources>> acquire_resources(std::shared_ptr<const Qpc> 
     auto loaded = device->load(qpc, program_options);
     if (!loaded.ok()) return loaded.status().with_context(where);
     r.programs.push_back(std::move(loaded).value());
+    if (const DeviceInfo* info = r.programs.back()->info()) r.infos.back() = *info;
     r.precision = r.programs.back()->precision();
     r.async = r.programs.back()->async();
     // The same for all: they have the same settings.

@@ -15,7 +15,6 @@ from qaickit.errors import (
     QaicKitError,
     ResourceExhaustedError,
     UnavailableError,
-    UnsupportedError,
 )
 from qaickit.network_desc import decode
 from qaickit.runner.arguments import OPTIONS
@@ -108,11 +107,7 @@ def _card_settings(ids: list[int], args: argparse.Namespace, warn: Warn) -> dict
         name: str(value) for name in _CARD_SETTINGS if (value := getattr(args, name)) is not None
     }
     if len(ids) > 1:
-        shown = ":".join(map(str, ids))
-        raise UnsupportedError(
-            f"device map '{shown}': programs across several cards cannot be run yet; give -d for "
-            "one card"
-        )
+        settings["dev_mapping"] = ":".join(map(str, ids))
     if args.pre_post_processing == "off":
         stage = _last_stage(locate_model(args.test_data).path)
         if stage is None:

@@ -37,6 +37,16 @@ TEST(Settings, NothingIsKnown) {
   EXPECT_TRUE(is_ok(SettingsReader({}).finish()));
 }
 
+// A program over several devices: not a name to be looked up, but something that only cards do.
+TEST(Settings, AMappingNeedsCards) {
+  const DeviceSettings settings{{"dev_mapping", "0:1"}};
+  EXPECT_TRUE(is_error(SettingsReader(settings).finish(), Code::kUnsupported, "dev_mapping",
+                       "several devices", "qaic"));
+  SettingsReader reader(settings);
+  EXPECT_EQ(reader.text("dev_mapping", ""), "0:1");
+  EXPECT_TRUE(is_ok(reader.finish()));
+}
+
 class SettingsValue : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(SettingsValue, IsRefused) {

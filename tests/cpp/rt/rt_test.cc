@@ -141,7 +141,7 @@ TEST(RtProgram, DeactivatedIsNoUseToItsExecObjects) {
 }
 
 TEST(RtProgram, MappingsAreDeviceIds) {
-  for (const char* text : {"a", "0:", ":0", "0:-1", "0::1", "99999999999"}) {
+  for (const char* text : {"a", "0:", ":0", "0:-1", "0::1", "0:1:0", "99999999999"}) {
     ProgramProperties properties;
     properties.dev_mapping = text;
     EXPECT_TRUE(

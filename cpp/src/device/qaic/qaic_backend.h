@@ -15,6 +15,14 @@ namespace qaickit {
 //                            are on the card's side of that step of pre- and post-processing. Where
 //                            no step but the copy is left they lie in the driver's DMA buffers
 //                            (copy nothing), else in host buffers. Empty: as the program says
+//                            Of several allowed shapes only the full one is left: the vendor's
+//                            format lists them for the user's buffers alone. Tiled layouts are
+//                            handed over as the card has them (bytes: they are not public), which
+//                            the simulator refuses, since it cannot undo them
+//   dev_mapping              "0:1:2": the program runs over those cards, of which the one it is
+//                            loaded on must be one; each gives as many NSPs as the program was
+//                            compiled for. Empty: on one card
+// State (Program::keeps_state) stays on the card, unless a stage is skipped.
 // An activation keeps `set_size` ExecObjs; a run whose completion never comes is given up by
 // ExecObj::cancel(), which goes on with a new exec object of the library's.
 Result<std::vector<DeviceInfo>> enumerate_qaic();

@@ -1,6 +1,9 @@
+#include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "base/cat.h"
+#include "device/device_mapping.h"
 #include "device/qaic/qaic_backend.h"
 #include "device/qaic/qaic_state.h"
 #include "device/qaic/qaic_status.h"
@@ -20,8 +23,13 @@ Result<Settings> read_settings(const DeviceSettings& settings) {
   s.submit_num_retries = number("submit_num_retries", s.submit_num_retries, 0, 1e6);
   s.submit_retry_timeout_ms = number("submit_retry_timeout_ms", s.submit_retry_timeout_ms, 0, 4e9);
   s.skip_stage = reader.text("skip_stage", "");
+  s.dev_mapping = reader.text("dev_mapping", "");
   QAICKIT_RETURN_IF_ERROR(reader.finish());
   return s;
+}
+
+bool contains(const std::vector<QID>& ids, QID id) {
+  return std::ranges::find(ids, id) != ids.end();
 }
 
 std::string_view text_of(QDevStatus status) {
@@ -58,6 +66,38 @@ void on_error(QAicContextID, const char* info, QAicErrorType, const void*, size_
   device.report = info ? info : "";
 }
 
+// A context with those devices, all of which must be there and ready.
+Result<std::shared_ptr<DeviceState>> open_devices(const Api& api, QID id, std::vector<QID> ids) {
+  auto state = std::make_shared<DeviceState>(api, id, std::move(ids));
+  std::vector<QDevInfo> infos(state->ids.size());
+  for (size_t i = 0; i < infos.size(); ++i) {
+    const QID one = state->ids[i];
+    const QStatus status = api.qaicGetDeviceInfo(one, &infos[i]);
+    if (status == QS_NODEV) {
+      std::string known;
+      for (const QID known_id : device_ids(api)) {
+        known += cat(known.empty() ? "" : ", ", known_id);
+      }
+      return Status(Code::kNotFound, cat("qaic device ", one, " does not exist; there is ",
+                                         known.empty() ? "none" : known));
+    }
+    QAICKIT_RETURN_IF_ERROR(to_status(status, "qaicGetDeviceInfo").with_context(cat("qaic:", one)));
+  }
+  const QStatus status =
+      api.qaicCreateContext(&state->context, nullptr, static_cast<uint32_t>(state->ids.size()),
+                            state->ids.data(), nullptr, nullptr, on_error, state.get());
+  // After the context: one that is opened anew brings back a card that was reset.
+  for (size_t i = 0; i < infos.size(); ++i) {
+    const QID one = state->ids[i];
+    if (infos[i].devStatus == QDS_READY || !contains(state->failed_ids(), one)) continue;
+    return Status(Code::kUnavailable,
+                  cat("qaic:", one, ": the device is not ready (", text_of(infos[i].devStatus),
+                      "); look at it with: qaic-util -q -d ", one));
+  }
+  QAICKIT_RETURN_IF_ERROR(to_status(status, "qaicCreateContext").with_context(state->name()));
+  return state;
+}
+
 class QaicActivation final : public Activation {
  public:
   explicit QaicActivation(std::shared_ptr<ActivationState> state) : state_(std::move(state)) {}
@@ -77,6 +117,7 @@ Status activate_on_card(ActivationState& a) {
   QAIC_RETURN_IF_ERROR(api, qaicProgramPropertiesInitDefault, &properties);
   properties.SubmitNumRetries = program.settings.submit_num_retries;
   properties.SubmitRetryTimeoutMs = program.settings.submit_retry_timeout_ms;
+  if (device.ids.size() > 1) properties.devMapping = program.settings.dev_mapping.c_str();
   QAIC_RETURN_IF_ERROR(api, qaicCreateProgram, device.context, &a.handle, &properties, device.id,
                        program.qpc->program().name.c_str(), program.object);
   QAIC_RETURN_IF_ERROR(api, qaicLoadProgram, a.handle);
@@ -105,7 +146,14 @@ Status set_up_io(ActivationState& a) {
 
 class QaicProgram final : public Program {
  public:
-  explicit QaicProgram(std::shared_ptr<ProgramState> state) : state_(std::move(state)) {}
+  // `device` is the one that it is loaded on.
+  QaicProgram(std::shared_ptr<ProgramState> state, const DeviceInfo& device)
+      : state_(std::move(state)) {
+    const std::vector<QID>& ids = state_->device->ids;
+    if (ids.size() <= 1) return;
+    info_ = device;
+    info_->name = cat("each of ", state_->device->name(), ": ", device.name);
+  }
 
   Result<std::unique_ptr<Activation>> activate() override {
     auto activation = std::make_shared<ActivationState>(state_);
@@ -122,9 +170,12 @@ class QaicProgram final : public Program {
   }
   bool async() const noexcept override { return true; }
   const ProgramSpec* io() const noexcept override { return &state_->io; }
+  bool keeps_state() const noexcept override { return !state_->retained.empty(); }
+  const DeviceInfo* info() const noexcept override { return info_ ? &*info_ : nullptr; }
 
  private:
   std::shared_ptr<ProgramState> state_;
+  std::optional<DeviceInfo> info_;  // of a mapping
 };
 
 class QaicDevice final : public Device {
@@ -137,47 +188,42 @@ class QaicDevice final : public Device {
                                         const ProgramOptions& options) override {
     auto program = std::make_shared<ProgramState>();
     QAICKIT_ASSIGN_OR_RETURN(program->settings, read_settings(options.settings));
-    program->device = state_;
+    QAICKIT_ASSIGN_OR_RETURN(program->device, devices_of(program->settings.dev_mapping));
     program->qpc = std::move(qpc);
     QAICKIT_ASSIGN_OR_RETURN(program->io,
                              program_after(*program->qpc, program->settings.skip_stage));
+    if (program->settings.skip_stage.empty()) program->retained = retained_pairs(program->io);
     const auto image = program->qpc->image();
     QAICKIT_RETURN_IF_ERROR(program->explain(to_status(
         state_->api.qaicOpenQpc(&program->object, reinterpret_cast<const uint8_t*>(image.data()),
                                 image.size(), /*makeCopy=*/false),
         "qaicOpenQpc")));
-    return std::shared_ptr<Program>(std::make_shared<QaicProgram>(std::move(program)));
+    return std::shared_ptr<Program>(std::make_shared<QaicProgram>(std::move(program), info_));
   }
 
  private:
+  // What a program with that mapping runs on.
+  Result<std::shared_ptr<DeviceState>> devices_of(const std::string& mapping) const {
+    QAICKIT_ASSIGN_OR_RETURN(const std::vector<int> ids, parse_device_mapping(mapping));
+    if (!ids.empty() && !contains(ids, state_->id)) {
+      return Status(Code::kInvalidArgument,
+                    cat(kDevMapping, " '", mapping, "' has not got ", state_->name(),
+                        ", on which the program is loaded; name it, or load the program on one of "
+                        "the mapping"));
+    }
+    if (ids.size() <= 1) return state_;
+    return open_devices(state_->api, state_->id, ids);
+  }
+
   std::shared_ptr<DeviceState> state_;
   const DeviceInfo info_;
 };
 
 Result<std::shared_ptr<Device>> create(const Api& api, QID id) {
-  auto state = std::make_shared<DeviceState>(api, id);
+  QAICKIT_ASSIGN_OR_RETURN(auto state, open_devices(api, id, {id}));
   QDevInfo info{};
-  QStatus status = api.qaicGetDeviceInfo(id, &info);
-  if (status == QS_NODEV) {
-    std::string known;
-    for (const QID known_id : device_ids(api)) {
-      known += cat(known.empty() ? "" : ", ", known_id);
-    }
-    return Status(Code::kNotFound, cat("qaic device ", id, " does not exist; there is ",
-                                       known.empty() ? "none" : known));
-  }
-  QAICKIT_RETURN_IF_ERROR(to_status(status, "qaicGetDeviceInfo").with_context(state->name()));
-  status = api.qaicCreateContext(&state->context, nullptr, 1, &id, nullptr, nullptr, on_error,
-                                 state.get());
-  // After the context: one that is opened anew brings back a card that was reset.
-  if (info.devStatus != QDS_READY && !state->ready()) {
-    return Status(Code::kUnavailable,
-                  cat(state->name(), ": the device is not ready (", text_of(info.devStatus),
-                      "); look at it with: qaic-util -q -d ", id));
-  }
-  QAICKIT_RETURN_IF_ERROR(to_status(status, "qaicCreateContext").with_context(state->name()));
-  status = api.qaicGetDeviceInfo(id, &info);
-  QAICKIT_RETURN_IF_ERROR(to_status(status, "qaicGetDeviceInfo").with_context(state->name()));
+  QAICKIT_RETURN_IF_ERROR(
+      to_status(api.qaicGetDeviceInfo(id, &info), "qaicGetDeviceInfo").with_context(state->name()));
   return std::shared_ptr<Device>(
       std::make_shared<QaicDevice>(std::move(state), describe(api, id, info)));
 }

@@ -28,6 +28,7 @@ class QaicExecObj final : public ExecObj {
         plan_(activation_->plan) {
     for (const IoPlace& place : plan_.inputs) inputs_.push_back({nullptr, nullptr, place.bytes});
     for (const IoPlace& place : plan_.outputs) outputs_.push_back({nullptr, nullptr, place.bytes});
+    skipped_.resize(inputs_.size() + outputs_.size());
     shape_set_ = spec().default_shape_set();
     resize(shape_set_);
   }
@@ -58,9 +59,20 @@ class QaicExecObj final : public ExecObj {
   }
 
   Status bind_input(size_t i, const void* data) noexcept override {
-    return bind(inputs_[i], const_cast<void*>(data));
+    return bind(i, inputs_[i], const_cast<void*>(data));
   }
-  Status bind_output(size_t i, void* data) noexcept override { return bind(outputs_[i], data); }
+  Status bind_output(size_t i, void* data) noexcept override {
+    return bind(inputs_.size() + i, outputs_[i], data);
+  }
+
+  Status skip(size_t t) noexcept override {
+    if (plan_.zero_copy || t >= skipped_.size() || !activation_->program->keeps(t)) {
+      return Status(Code::kUnsupported, cat(device_.name(), ": the program keeps no state there"));
+    }
+    if (!skipped_[t]) data_set_ = false;
+    skipped_[t] = true;
+    return {};
+  }
 
   Status run() noexcept override {
     return Status(Code::kUnsupported, "qaic: an asynchronous device only enqueues");
@@ -70,8 +82,9 @@ class QaicExecObj final : public ExecObj {
     if (!broken_.ok()) return broken_;
     if (device_.health.suspicious() && !device_.ready()) device_.health.set_lost();
     if (device_.health.lost()) {
-      return Status(Code::kDeviceError,
-                    cat(device_.name(), ": the device is gone (failed or reset); set it up anew"));
+      return Status(
+          Code::kDeviceError,
+          cat(device_.name_failed(), ": the device is gone (failed or reset); set it up anew"));
     }
     if (const QStatus status = plan_.zero_copy ? copy_in() : set_data(); status != QS_SUCCESS) {
       return failure(status, "qaicExecObjSetData");
@@ -126,12 +139,10 @@ class QaicExecObj final : public ExecObj {
   Status change_shapes(size_t set) noexcept override {
     const size_t sets = spec().num_shape_sets();
     if (set >= sets) {
+      const bool skips = !activation_->program->settings.skip_stage.empty();
       return Status(Code::kInvalidArgument,
-                    cat("shape set ", set, " does not exist; there are ", sets));
-    }
-    if (plan_.zero_copy) {
-      return Status(Code::kUnsupported,
-                    "qaic: DMA buffers have the program's own shapes only; leave skip_stage out");
+                    cat("shape set ", set, " does not exist; there are ", sets,
+                        skips ? ": with skip_stage a program has its full shape only" : ""));
     }
     shape_set_ = set;
     resize(set);
@@ -146,6 +157,7 @@ class QaicExecObj final : public ExecObj {
     for_each_tensor([&](size_t t, Buffer& buffer, const IoPlace&) {
       buffer.bytes = spec().bytes(set, t);
       buffer.bound = buffer.own;
+      skipped_[t] = false;
     });
     data_set_ = false;
   }
@@ -215,34 +227,38 @@ class QaicExecObj final : public ExecObj {
     buffer.own = data;
   }
 
-  Status bind(Buffer& buffer, void* data) noexcept {
+  Status bind(size_t t, Buffer& buffer, void* data) noexcept {
     std::byte* const target = data ? static_cast<std::byte*>(data) : buffer.own;
-    if (buffer.bound != target) data_set_ = false;
+    if (buffer.bound != target || skipped_[t]) data_set_ = false;
     buffer.bound = target;
+    skipped_[t] = false;
     return {};
   }
 
   // Only when a binding has changed.
   QStatus set_data() noexcept {
     if (data_set_) return QS_SUCCESS;
-    for_each_tensor([&](size_t, Buffer& buffer, const IoPlace& place) {
-      data_[place.buffer].buf = reinterpret_cast<uint8_t*>(buffer.bound);
-      data_[place.buffer].size = buffer.bytes;
+    for_each_tensor([&](size_t t, Buffer& buffer, const IoPlace& place) {
+      data_[place.buffer].buf = skipped_[t] ? nullptr : reinterpret_cast<uint8_t*>(buffer.bound);
+      data_[place.buffer].size = skipped_[t] ? 0 : buffer.bytes;
     });
+    const bool skips = std::ranges::find(skipped_, true) != skipped_.end();
     const QStatus status =
-        spec().allowed_shapes.empty()
+        spec().allowed_shapes.empty() && !skips
             ? api_.qaicExecObjSetData(handles_.exec, plan_.num_buffers, data_.data())
             : api_.qaicExecObjSetDataExt(handles_.exec, plan_.num_buffers, data_.data(), dims());
     data_set_ = status == QS_SUCCESS;
     return status;
   }
 
-  // Those of the shape set in use, by which the library picks among the allowed shapes.
+  // Those of the shape set in use, by which the library picks among the allowed shapes; one dim of
+  // 0 for what is skipped.
   const QBufferDimensions* dims() {
     for_each_tensor([&](size_t t, Buffer&, const IoPlace& place) {
       const auto dims = spec().dims(shape_set_, t);
       std::vector<uint32_t>& values = dim_values_[place.buffer];
       values.assign(dims.begin(), dims.end());
+      if (skipped_[t]) values.assign(1, 0);
       dims_[place.buffer] = {static_cast<uint32_t>(values.size()),
                              static_cast<uint32_t>(dtype_bytes(spec().tensor(t).dtype)),
                              values.data()};
@@ -283,7 +299,7 @@ class QaicExecObj final : public ExecObj {
 
   Status failure(QStatus status, std::string_view call) noexcept {
     device_.health.note(status);
-    return to_status(status, call).with_context(device_.name());
+    return to_status(status, call).with_context(device_.name_failed());
   }
 
   Status refused(Run& run, QStatus status, std::string_view call) noexcept {
@@ -327,6 +343,7 @@ class QaicExecObj final : public ExecObj {
   const Api& api_;
   const IoPlan& plan_;
   ExecHandles handles_;
+  std::vector<bool> skipped_;                      // by tensor, inputs first
   std::vector<QBuffer> data_;                      // host buffers, by binding index
   std::vector<QBufferDimensions> dims_;            // of programs with several shapes; as data_
   std::vector<std::vector<uint32_t>> dim_values_;  // what dims_ point at

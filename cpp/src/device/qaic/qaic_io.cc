@@ -112,7 +112,9 @@ Result<ProgramSpec> program_after(const Qpc& qpc, const std::string& skip_stage)
   QAICKIT_RETURN_IF_ERROR(derive_io_desc(network, &io_desc));
   QAICKIT_ASSIGN_OR_RETURN(const aicapi::IoSet* set, find_skipped(io_desc, skip_stage));
   QAICKIT_ASSIGN_OR_RETURN(ProgramSpec program, program_at(qpc.program(), *set));
-  program.allowed_shapes.clear();  // an io set has one shape
+  // The vendor's format lists allowed shapes for the user's buffers alone; how those of an io set
+  // follow from them is not public.
+  program.allowed_shapes.clear();
   const auto batch = static_cast<size_t>(program.batch_size);
   for (const std::vector<TensorSpec>* specs : {&program.inputs, &program.outputs}) {
     for (const TensorSpec& spec : *specs) {

@@ -1,5 +1,6 @@
 #include "device/qaic/qaic_state.h"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -14,6 +15,12 @@ namespace {
 constexpr uint32_t kLostAfter = 8;              // faults in a row
 constexpr uint64_t kReleaseNs = 1'000'000'000;  // for the library to let go of an object
 constexpr auto kPause = std::chrono::microseconds(100);
+
+std::string name_of(const std::vector<QID>& ids) {
+  std::string name = "qaic";
+  for (const QID id : ids) name += cat(":", id);
+  return name;
+}
 
 // Calls until the library does not say that the object is in use, for a bounded time.
 template <class Call>
@@ -43,12 +50,23 @@ DeviceState::~DeviceState() {
   if (context) (void)api.qaicReleaseContext(context);
 }
 
-bool DeviceState::ready() const noexcept {
-  QDevInfo info{};
-  return api.qaicGetDeviceInfo(id, &info) == QS_SUCCESS && info.devStatus == QDS_READY;
+std::vector<QID> DeviceState::failed_ids() const {
+  std::vector<QID> failed;
+  for (const QID one : ids) {
+    QDevInfo info{};
+    const bool ready =
+        api.qaicGetDeviceInfo(one, &info) == QS_SUCCESS && info.devStatus == QDS_READY;
+    if (!ready) failed.push_back(one);
+  }
+  return failed;
 }
 
-std::string DeviceState::name() const { return cat("qaic:", id); }
+std::string DeviceState::name() const { return name_of(ids); }
+
+std::string DeviceState::name_failed() const {
+  const std::vector<QID> failed = failed_ids();
+  return name_of(failed.empty() ? ids : failed);
+}
 
 Status DeviceState::explain(const Status& status) {
   const std::lock_guard lock(report_mutex);
@@ -62,12 +80,32 @@ ProgramState::~ProgramState() {
 
 Status ProgramState::explain(const Status& status) const {
   // The simulator runs the host half, so it fails for other reasons.
+  if (status.code() == Code::kResourceExhausted) {
+    return Status(status.code(), cat(device->explain(status).message(), short_of_nsps()));
+  }
   if (status.ok() || qpc->has_card_half() || device->api.simulated) return device->explain(status);
   return Status(Code::kUnsupported,
                 cat("the QPC has no card half (network.elf is a placeholder), so a card does not "
                     "take it; compile it where the vendor's compiler is installed, or run it on "
                     "another backend. The library says: ",
                     device->explain(status).message()));
+}
+
+bool ProgramState::keeps(size_t t) const noexcept {
+  return std::ranges::any_of(
+      retained, [t](const RetainedPair& pair) { return pair.input == t || pair.output == t; });
+}
+
+std::string ProgramState::short_of_nsps() const {
+  const uint32_t wanted = qpc->program().num_cores;
+  std::string text;
+  for (const QID id : device->ids) {
+    QDevInfo info{};
+    if (device->api.qaicGetDeviceInfo(id, &info) != QS_SUCCESS) continue;
+    const uint32_t free = info.devData.resourceInfo.nspFree;
+    if (free < wanted) text += cat("; qaic:", id, " has ", free, " NSPs free of ", wanted);
+  }
+  return text;
 }
 
 void Run::wait_left() const noexcept {

@@ -30,16 +30,22 @@ class Health {
 };
 
 struct DeviceState {
-  DeviceState(const Api& api, QID id) : api(api), id(id) {}
+  DeviceState(const Api& api, QID id, std::vector<QID> ids)
+      : api(api), id(id), ids(std::move(ids)) {}
   ~DeviceState();
-  // QDS_READY, as the library says now.
-  bool ready() const noexcept;
-  std::string name() const;  // "qaic:2"
+  // QDS_READY of all of them, as the library says now.
+  bool ready() const noexcept { return failed_ids().empty(); }
+  // Those that are not.
+  std::vector<QID> failed_ids() const;
+  std::string name() const;  // "qaic:2", or "qaic:0:1" of a mapping
+  // Of those that are not ready, where some are not; else name().
+  std::string name_failed() const;
   // `status` with the last thing that the library reported through its error handler, if any.
   Status explain(const Status& status);
 
   const Api& api;
-  const QID id;
+  const QID id;                // the one that programs belong to
+  const std::vector<QID> ids;  // all that the context has; more than one for a devMapping
   QAicContext* context = nullptr;
   Health health;
   std::mutex report_mutex;
@@ -51,18 +57,26 @@ struct Settings {
   uint32_t submit_num_retries = 5;
   uint32_t submit_retry_timeout_ms = 0;
   std::string skip_stage;
+  std::string dev_mapping;
 };
 
 struct ProgramState {
   ~ProgramState();
-  // `status` of a call that needs the card half, with what to do where that is missing.
+  // `status` of a call that needs the card half, with what to do where that is missing, and with
+  // the cards that have too few NSPs, which the library's status does not tell.
   Status explain(const Status& status) const;
+  // Whether tensor t of `io`, inputs first, is state that the card keeps.
+  bool keeps(size_t t) const noexcept;
 
   std::shared_ptr<DeviceState> device;
   std::shared_ptr<const Qpc> qpc;  // the library reads its image, in place
   Settings settings;
-  ProgramSpec io;  // what goes in and out, with skip_stage
+  ProgramSpec io;                      // what goes in and out, with skip_stage
+  std::vector<RetainedPair> retained;  // none with skip_stage: that has other buffers
   QAicQpcObj* object = nullptr;
+
+ private:
+  std::string short_of_nsps() const;
 };
 
 class QaicExecObj;

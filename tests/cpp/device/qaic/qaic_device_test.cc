@@ -231,6 +231,92 @@ TEST(QaicDevice, MoreActivationsThanNspsAreRefused) {
   EXPECT_TRUE(is_ok(run_once(*open(options_of({}, 4)))));
 }
 
+SessionOptions mapped(const char* mapping, std::vector<int> ids = {0}) {
+  SessionOptions options = options_of(std::move(ids));
+  options.device_settings = {{"dev_mapping", mapping}};
+  return options;
+}
+
+Status open_mapped(const char* mapping, uint32_t cores = 4, std::vector<int> ids = {0}) {
+  ProgramSpec program = echo_program();
+  program.num_cores = cores;
+  return Session::open(make_qpc(program), mapped(mapping, std::move(ids))).status();
+}
+
+uint32_t free_nsps(int32_t id) { return value_of(qaic_device(id)).resources.nsp_free; }
+
+TEST(QaicMapping, AProgramTakesItsNspsOnEachCard) {
+  Sim sim{{"DEVICES", "3"}};
+  {
+    const auto session = open(mapped("2:0", {2}));
+    EXPECT_TRUE(is_ok(run_once(*session)));
+    EXPECT_EQ(free_nsps(0), 15u);
+    EXPECT_EQ(free_nsps(1), 16u);
+    EXPECT_EQ(free_nsps(2), 15u);
+    ASSERT_EQ(session->devices().size(), 1u);
+    EXPECT_EQ(session->devices()[0].id, 2);
+    EXPECT_NE(session->devices()[0].name.find("qaic:2:0"), std::string::npos);
+  }
+  EXPECT_EQ(free_nsps(0), 16u);
+  EXPECT_EQ(sim.live_objects(), 0u);
+}
+
+TEST(QaicMapping, WhatCannotBeNamesTheCard) {
+  Sim sim{{"DEVICES", "3"}, {"NSPS", "16,4,16"}};
+  EXPECT_TRUE(is_error(open_mapped("0:7"), Code::kNotFound, "device 7", "0, 1, 2"));
+  EXPECT_TRUE(is_error(open_mapped("0:1", 8), Code::kResourceExhausted, "QS_NOSPC",
+                       "qaic:1 has 4 NSPs free of 8"));
+  EXPECT_TRUE(is_error(open_mapped("0:1", 4, {2}), Code::kInvalidArgument, "'0:1'", "qaic:2"));
+  EXPECT_TRUE(is_error(open_mapped("0:0"), Code::kInvalidArgument, "devMapping '0:0'"));
+  EXPECT_EQ(free_nsps(0), 16u) << "the first card's go back where the second has none";
+  sim.faults("die=1,device=2");
+  EXPECT_FALSE(run_once(*open(options_of({2}))).ok());
+  sim.faults("");
+  EXPECT_TRUE(is_error(open_mapped("0:2"), Code::kUnavailable, "qaic:2", "not ready"));
+  EXPECT_TRUE(is_ok(open_mapped("0:1")));
+}
+
+TEST(QaicMapping, ACardThatDiesEndsItsRunsByName) {
+  Sim sim{{"DEVICES", "2"}};
+  const auto session = open(mapped("0:1"));
+  EXPECT_TRUE(is_ok(run_once(*session)));
+  sim.faults("die=1,device=1");
+  EXPECT_TRUE(is_error(run_once(*session), Code::kDeviceError, "qaic:1: "));
+  EXPECT_TRUE(is_error(run_once(*session), Code::kDeviceError, "qaic:1: "));
+  sim.faults("");
+  sim.reset(1);
+  EXPECT_TRUE(is_ok(run_once(*open(mapped("0:1")))));
+}
+
+// The simulated card echoes input 0 to output 0, unless either is skipped.
+TEST(QaicRetained, WhatIsSkippedIsNotTransferred) {
+  const Sim sim;
+  ProgramSpec spec = echo_program();
+  spec.inputs[0].name = "s";
+  spec.outputs[0].name = "s_RetainedState";
+  const auto device = value_of(value_of(find_backend("qaic"))->create(0));
+  const auto program = value_of(device->load(make_qpc(spec), {}));
+  EXPECT_TRUE(program->keeps_state());
+  EXPECT_FALSE(value_of(device->load(make_qpc(echo_program()), {}))->keeps_state());
+  const auto exec = value_of(value_of(program->activate())->create_exec_obj());
+  int64_t in[4] = {1, 2, 3, 4};
+  int64_t out[4] = {-1, -1, -1, -1};
+  ASSERT_TRUE(is_ok(exec->bind_input(0, in)));
+  ASSERT_TRUE(is_ok(exec->bind_output(0, out)));
+  AwaitCompletion done;
+  ASSERT_TRUE(is_ok(exec->skip(0)));
+  ASSERT_TRUE(is_ok(exec->skip(1)));
+  EXPECT_TRUE(is_error(exec->skip(2), Code::kUnsupported));
+  ASSERT_TRUE(is_ok(exec->enqueue(done)));
+  EXPECT_TRUE(is_ok(done.wait()));
+  EXPECT_EQ(out[3], -1);
+  ASSERT_TRUE(is_ok(exec->bind_input(0, in)));  // the same memory, but bound again
+  ASSERT_TRUE(is_ok(exec->bind_output(0, out)));
+  ASSERT_TRUE(is_ok(exec->enqueue(done)));
+  EXPECT_TRUE(is_ok(done.wait(2)));
+  EXPECT_EQ(out[3], 4);
+}
+
 TEST(QaicFaults, ThatSetUpNameTheDeviceAndTheCall) {
   Sim sim{{"DEVICES", "2"}};
   for (const auto& [plan, call] : {std::pair("load=1,device=1", "qaicLoadProgram"),
