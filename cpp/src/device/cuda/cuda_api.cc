@@ -1,11 +1,11 @@
 #include "device/cuda/cuda_api.h"
 
 #include <cstdlib>
-#include <mutex>
 #include <vector>
 
 #include "base/cat.h"
 #include "base/dynamic_library.h"
+#include "base/load_once.h"
 #include "device/cuda/cuda_libraries.h"
 
 namespace qaickit::cuda {
@@ -89,16 +89,7 @@ Result<Api> open_api(const std::string& provider) {
 }  // namespace
 
 Result<const Api*> load_api(const std::string& provider) {
-  // Leaked: threads of the libraries may outlive static destruction. A failure is not kept.
-  static std::mutex mutex;
-  static const Api* loaded = nullptr;
-  const std::lock_guard lock(mutex);
-  if (!loaded) {
-    auto api = open_api(provider);
-    if (!api.ok()) return api.status();
-    loaded = new Api(std::move(api).value());
-  }
-  return loaded;
+  return load_once<Api>([&provider] { return open_api(provider); });
 }
 
 std::string version_text(int version) { return cat(version / 1000, ".", version % 1000 / 10); }

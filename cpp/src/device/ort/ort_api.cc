@@ -3,11 +3,11 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <mutex>
 #include <vector>
 
 #include "base/cat.h"
 #include "base/dynamic_library.h"
+#include "base/load_once.h"
 #include "device/wheel_library.h"
 
 namespace qaickit::ort {
@@ -84,19 +84,7 @@ constexpr std::array<TypeRow, 13> kTypes{{
 
 }  // namespace
 
-Result<const Api*> load_api() {
-  // Leaked: inference threads may outlive static destruction. A failure is not kept, so that a
-  // directory added later gets its chance.
-  static std::mutex mutex;
-  static const Api* loaded = nullptr;
-  const std::lock_guard lock(mutex);
-  if (!loaded) {
-    auto api = open_api();
-    if (!api.ok()) return api.status();
-    loaded = new Api(std::move(api).value());
-  }
-  return loaded;
-}
+Result<const Api*> load_api() { return load_once<Api>(open_api); }
 
 Status to_status(const Api& api, OrtStatus* status, const char* what) {
   if (!status) return {};

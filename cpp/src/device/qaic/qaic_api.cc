@@ -3,10 +3,10 @@
 #include <sys/utsname.h>
 
 #include <cstdlib>
-#include <mutex>
 
 #include "base/cat.h"
 #include "base/dynamic_library.h"
+#include "base/load_once.h"
 #include "device/wheel_library.h"
 
 namespace qaickit::qaic {
@@ -86,18 +86,7 @@ std::vector<std::string> library_candidates() {
   return candidates;
 }
 
-Result<const Api*> load_api() {
-  // Leaked: the library's threads may outlive static destruction.
-  static std::mutex mutex;
-  static const Api* loaded = nullptr;
-  const std::lock_guard lock(mutex);
-  if (!loaded) {
-    auto api = open_api();
-    if (!api.ok()) return api.status();
-    loaded = new Api(std::move(api).value());
-  }
-  return loaded;
-}
+Result<const Api*> load_api() { return load_once<Api>(open_api); }
 
 std::vector<QID> device_ids(const Api& api) {
   std::vector<QID> ids;
