@@ -132,6 +132,11 @@ class Program {
   virtual bool keeps_state() const noexcept { return false; }
   // What it runs on where that is more than the device it was loaded on; null: that device.
   virtual const DeviceInfo* info() const noexcept { return nullptr; }
+  // Gets memory of the caller's ready to be bound as inputs without a copy, where the device reads
+  // page-locked memory only. It must outlive what is returned, for which runs must have ended; null
+  // where there is nothing to do. Takes long: not while runs are to be fast. Errors:
+  // kResourceExhausted, kDeviceError.
+  virtual Result<std::shared_ptr<void>> pin(std::span<std::byte> memory);
   // True: ExecObj::enqueue returns at once and completes on a thread of the device's.
   // False: ExecObj::run computes on the calling thread.
   virtual bool async() const noexcept = 0;

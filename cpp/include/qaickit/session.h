@@ -109,6 +109,11 @@ class QAICKIT_API Session {
     return run(inputs, outputs, RunShape{});
   }
 
+  // Gets memory of the caller's ready to be bound as inputs without a copy, on all devices: see
+  // Program::pin(). Not needed for right answers. `memory` must outlive what is returned, which
+  // must not go before the runs that use it have ended.
+  virtual Result<std::shared_ptr<void>> pin(std::span<std::byte> memory) = 0;
+
   // Starts one worker for each activation, which pull samples from submit(). `handler` must
   // outlive stop() or close(). Not while a submit() is in progress. Error kFailedPrecondition when
   // already started.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -39,6 +40,10 @@ struct SampleArray {
   size_t bytes;
 };
 
+// Gets loaded samples ready to be bound (Session::pin); they outlive what it returns. Null: they
+// are used as they are.
+using PinMemory = std::function<std::shared_ptr<void>(std::span<std::byte> memory)>;
+
 // Turns sample indices into inputs and outputs into responses. Built in: "classification" (the
 // response is the index of the largest element of output 0, as float32) and "raw" (the response
 // is the sample's rows of all outputs, one after the other).
@@ -53,6 +58,8 @@ class QAICKIT_API Workload : public BatchHandler {
   static std::span<const std::string_view> kinds() noexcept;
 
   virtual uint64_t total_samples() const noexcept = 0;
+  // For the loads to come.
+  virtual void pin_with(PinMemory pin) = 0;
   // Copies these samples into aligned memory, in this order. Not while samples are in flight.
   virtual Status load(std::span<const uint64_t> indices) = 0;
   virtual void unload(std::span<const uint64_t> indices) noexcept = 0;

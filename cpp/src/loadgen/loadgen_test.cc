@@ -63,6 +63,11 @@ class LoadgenTestImpl final : public LoadgenTest {
     }
     QAICKIT_ASSIGN_OR_RETURN(
         workload_, Workload::create(workload, session_.program(), std::move(arrays), sut_));
+    // Memory that cannot be page-locked is only slower: the device copies out of it.
+    workload_->pin_with([this](std::span<std::byte> memory) {
+      auto pin = session_.pin(memory);
+      return pin.ok() ? std::move(pin).value() : nullptr;
+    });
     qsl_.emplace(*workload_, sut_, options_.qsl_name, options_.performance_sample_count);
     QAICKIT_ASSIGN_OR_RETURN(settings_, make_test_settings(options_));
     QAICKIT_RETURN_IF_ERROR(check_logs());

@@ -146,6 +146,15 @@ class SessionImpl final : public Session {
                   : call_sync(*slot, inputs, outputs, times);
   }
 
+  Result<std::shared_ptr<void>> pin(std::span<std::byte> memory) override {
+    auto pins = std::make_shared<std::vector<std::shared_ptr<void>>>();
+    for (const auto& program : resources_->programs) {
+      QAICKIT_ASSIGN_OR_RETURN(auto pin, program->pin(memory));
+      pins->push_back(std::move(pin));
+    }
+    return std::shared_ptr<void>(std::move(pins));
+  }
+
   Status start(BatchHandler& handler, const BatchPolicy& policy) override {
     const std::lock_guard lock(mutex_);
     if (closed_.load(std::memory_order_acquire)) return closed_error();

@@ -43,7 +43,7 @@ Result<SampleStore> SampleStore::create(const ProgramSpec& program,
                         program.inputs[0].name, "' has ", store.total_));
     }
     store.total_ = count;
-    store.inputs_.push_back({arrays[i], row_bytes, {}});
+    store.inputs_.push_back({arrays[i], row_bytes, {}, {}});
   }
   store.position_.assign(store.total_, kNotLoaded);
   return store;
@@ -71,6 +71,7 @@ Status SampleStore::load(std::span<const uint64_t> indices) {
       std::memcpy(input.rows.data() + row * input.row_bytes, from + indices[row] * input.row_bytes,
                   input.row_bytes);
     }
+    if (pin_) input.pin = pin_({input.rows.data(), bytes});
   }
   for (size_t row = 0; row < indices.size(); ++row) {
     position_[indices[row]] = static_cast<uint32_t>(row);
@@ -81,7 +82,10 @@ Status SampleStore::load(std::span<const uint64_t> indices) {
 
 void SampleStore::unload() noexcept {
   position_.assign(position_.size(), kNotLoaded);
-  for (Input& input : inputs_) input.rows = AlignedBuffer();
+  for (Input& input : inputs_) {
+    input.pin.reset();
+    input.rows = AlignedBuffer();
+  }
   loaded_ = 0;
 }
 

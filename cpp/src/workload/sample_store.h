@@ -20,6 +20,7 @@ class SampleStore {
 
   uint64_t total_samples() const noexcept { return total_; }
   uint64_t loaded_samples() const noexcept { return loaded_; }
+  void pin_with(PinMemory pin) { pin_ = std::move(pin); }
   Status load(std::span<const uint64_t> indices);
   void unload() noexcept;
 
@@ -31,9 +32,11 @@ class SampleStore {
     SampleArray source;
     size_t row_bytes;
     AlignedBuffer rows;
+    std::shared_ptr<void> pin;  // of rows, and goes before them
   };
   static constexpr uint32_t kNotLoaded = UINT32_MAX;
 
+  PinMemory pin_;
   std::vector<Input> inputs_;
   uint32_t batch_size_ = 1;
   uint64_t total_ = 0;

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "base/aligned_array.h"
 #include "base/cat.h"
@@ -16,6 +17,7 @@ class StoredWorkload : public Workload {
   StoredWorkload(SampleStore store, ResponseSink& sink) : store_(std::move(store)), sink_(sink) {}
 
   uint64_t total_samples() const noexcept override { return store_.total_samples(); }
+  void pin_with(PinMemory pin) override { store_.pin_with(std::move(pin)); }
   Status load(std::span<const uint64_t> indices) override { return store_.load(indices); }
   void unload(std::span<const uint64_t>) noexcept override { store_.unload(); }
 

@@ -116,6 +116,24 @@ class Gather : public ::testing::Test {
   std::unique_ptr<Workload> workload;
 };
 
+TEST_F(Gather, LoadedSamplesArePinnedUntilTheyGo) {
+  std::vector<size_t> pinned;
+  auto token = std::make_shared<int>();
+  workload->pin_with([&](std::span<std::byte> memory) {
+    pinned.push_back(memory.size());
+    return token;
+  });
+  ASSERT_TRUE(is_ok(workload->load(indices_up_to(3))));
+  EXPECT_EQ(pinned, std::vector<size_t>{3 * kRow * sizeof(int64_t)});
+  EXPECT_EQ(token.use_count(), 2);
+  workload->unload(indices_up_to(3));
+  EXPECT_EQ(token.use_count(), 1);
+  ASSERT_TRUE(is_ok(workload->load(indices_up_to(2))));
+  EXPECT_EQ(token.use_count(), 2);
+  workload.reset();
+  EXPECT_EQ(token.use_count(), 1);
+}
+
 TEST_F(Gather, BindsWhatLiesSideBySide) {
   EXPECT_EQ(workload->total_samples(), kSamples);
   ASSERT_TRUE(is_ok(workload->load(indices_up_to(kSamples))));

@@ -4,6 +4,7 @@
 #include "device/cuda/cuda_backend.h"
 #include "device/cuda/cuda_exec_obj.h"
 #include "device/cuda/cuda_libraries.h"
+#include "device/cuda/cuda_pin.h"
 #include "device/cuda/cuda_session.h"
 
 namespace qaickit {
@@ -107,6 +108,9 @@ class CudaProgram final : public Program {
     const LaneState& lane = lane_->state();
     return precision_of(*lane.loaded.qpc, settings_.tf32 && lane.gpu->has_tf32(),
                         settings_.tensorrt);
+  }
+  Result<std::shared_ptr<void>> pin(std::span<std::byte> memory) override {
+    return pin_memory(lane_->state().gpu, memory);
   }
   bool async() const noexcept override { return true; }
 

@@ -1,6 +1,9 @@
 // The cuda device on GPUs that are not there.
 
+#include <algorithm>
+#include <span>
 #include <thread>
+#include <vector>
 
 #include "base/clock.h"
 #include "device/cuda/rig.h"
@@ -214,6 +217,35 @@ TEST_F(CudaDevice, PinnedInputsOutliveAnExecObjThatDies) {
   (void)cancelled.wait();
   loaded.exec.reset();
   EXPECT_EQ(cudaFreeHost(memory), 0);
+}
+
+TEST_F(CudaDevice, MemoryIsPageLockedOnceForAllWhoBindIt) {
+  const Gpus gpus{{"DEVICES", "2"}};
+  const LoadedExec first;
+  const LoadedExec second({}, 1);
+  std::vector<int64_t> memory(4, 7);
+  const std::span<std::byte> bytes = std::as_writable_bytes(std::span(memory));
+  const uint64_t before = gpus.counters().live_pinned;
+  {
+    const auto pin = value_of(first.program->pin(bytes));
+    ASSERT_NE(pin, nullptr);
+    EXPECT_EQ(value_of(second.program->pin(bytes)), nullptr) << "it is already";
+    EXPECT_EQ(cudaGetLastError(), 0);
+    EXPECT_EQ(gpus.counters().live_pinned, before + 1);
+    ASSERT_TRUE(is_ok(first.exec->bind_input(0, memory.data())));
+    AwaitCompletion done;
+    ASSERT_TRUE(is_ok(first.exec->enqueue(done)));
+    EXPECT_TRUE(is_ok(done.wait()));
+    EXPECT_TRUE(std::ranges::equal(bytes, first.exec->output(0)));
+    ASSERT_TRUE(is_ok(first.exec->bind_input(0, nullptr)));
+  }
+  EXPECT_EQ(gpus.counters().live_pinned, before);
+  EXPECT_EQ(Gpus::misuse(), "");
+  gpus.faults("pinned_oom_at=1");
+  const Status refused = first.program->pin(bytes).status();
+  EXPECT_EQ(refused.code(), Code::kResourceExhausted);
+  EXPECT_NE(refused.message().find("cudaHostRegister"), std::string_view::npos)
+      << refused.message();
 }
 
 // The thread that calls has a GPU of its own choice, and keeps it.

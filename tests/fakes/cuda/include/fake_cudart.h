@@ -23,6 +23,8 @@ enum {
   cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
   cudaErrorLaunchOutOfResources = 701,
+  cudaErrorHostMemoryAlreadyRegistered = 712,
+  cudaErrorHostMemoryNotRegistered = 713,
   cudaErrorLaunchFailure = 719,
   cudaErrorNotSupported = 801,
   cudaErrorStreamCaptureUnsupported = 900,
@@ -55,6 +57,8 @@ int cudaMalloc(void** memory, size_t bytes);
 int cudaFree(void* memory);
 int cudaHostAlloc(void** memory, size_t bytes, unsigned flags);
 int cudaFreeHost(void* memory);
+int cudaHostRegister(void* memory, size_t bytes, unsigned flags);
+int cudaHostUnregister(void* memory);
 int cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 int cudaStreamDestroy(cudaStream_t stream);
 int cudaStreamSynchronize(cudaStream_t stream);

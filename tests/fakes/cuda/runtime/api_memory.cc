@@ -122,13 +122,48 @@ FAKE_CUDA_EXPORT int cudaHostAlloc(void** memory, size_t bytes, unsigned flags) 
   return 0;
 }
 
+// cudaHostRegister: "cudaErrorHostMemoryAlreadyRegistered", where a part of the range is.
+FAKE_CUDA_EXPORT int cudaHostRegister(void* memory, size_t bytes, unsigned flags) {
+  Machine& machine = Machine::get();
+  Device* device = nullptr;
+  if (const int error = use_device(&device)) return error;
+  if (const int error = check_capture()) return error;
+  constexpr unsigned kKnownFlags = 15;  // portable, mapped, IO memory, read-only
+  if (!memory || bytes == 0 || flags > kKnownFlags) return fail(cudaErrorInvalidValue);
+  if (machine.memory.overlaps(memory, bytes)) return fail(cudaErrorHostMemoryAlreadyRegistered);
+  const uint64_t nth = machine.fault_pinned.add();
+  if (nth == machine.faults().pinned_oom_at) return fail(cudaErrorMemoryAllocation);
+  machine.pinned_allocations.add();
+  machine.live_pinned.add();
+  machine.memory.add(Block::registered(memory, bytes));
+  return 0;
+}
+
+FAKE_CUDA_EXPORT int cudaHostUnregister(void* memory) {
+  Machine& machine = Machine::get();
+  if (const int error = driver_status()) return fail(error);
+  const BlockRef block = machine.memory.at(memory);
+  if (!block || block->device != kHost || block->owned) {
+    machine.misuse("cudaHostUnregister of memory that is not registered");
+    return fail(cudaErrorHostMemoryNotRegistered);
+  }
+  if (const int error = check_capture()) return error;
+  if (block->uses.get() > 0) {
+    machine.misuse("cudaHostUnregister of memory that a copy under way uses");
+  }
+  machine.memory.take(memory);
+  machine.live_pinned.sub();
+  Device& device = *machine.devices[static_cast<size_t>(thread().device)];
+  return fail(device.status());
+}
+
 // Nothing is said of it waiting for copies, so a program must have.
 FAKE_CUDA_EXPORT int cudaFreeHost(void* memory) {
   Machine& machine = Machine::get();
   if (const int error = driver_status()) return fail(error);
   if (!memory) return 0;
   const BlockRef block = machine.memory.at(memory);
-  if (!block || block->device != kHost) {
+  if (!block || block->device != kHost || !block->owned) {
     machine.misuse("cudaFreeHost of an address that cudaHostAlloc has not given, or twice");
     return fail(cudaErrorInvalidValue);
   }

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 
 namespace fakecuda {
 namespace {
@@ -31,7 +32,15 @@ BlockRef Block::create(int device, size_t bytes) {
   return block;
 }
 
+BlockRef Block::registered(void* address, size_t bytes) {
+  std::shared_ptr<Block> block(new Block(kHost, bytes));
+  block->owned = false;
+  block->address = block->contents = static_cast<std::byte*>(address);
+  return block;
+}
+
 Block::~Block() {
+  if (!owned) return;
   if (device != kHost && address) munmap(address, bytes);
   std::free(contents);
 }
@@ -62,6 +71,14 @@ BlockRef MemoryMap::around(const void* address) const {
   if (found == blocks_.begin()) return nullptr;
   --found;
   return number(address) - found->first < found->second->bytes ? found->second : nullptr;
+}
+
+bool MemoryMap::overlaps(const void* address, size_t bytes) const {
+  const std::lock_guard lock(mutex_);
+  const auto after = blocks_.lower_bound(number(address) + bytes);
+  if (after == blocks_.begin()) return false;
+  const auto last = std::prev(after);
+  return last->first + last->second->bytes > number(address);
 }
 
 std::byte* MemoryMap::contents(const void* address, size_t bytes, BlockRef* block) const {

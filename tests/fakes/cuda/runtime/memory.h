@@ -19,12 +19,15 @@ class Block {
   // memory (device kHost): they are the same. Filled with a pattern, since CUDA says nothing of
   // what is in new memory. Null: this machine has not so much.
   static std::shared_ptr<Block> create(int device, size_t bytes);
+  // Page-locked memory that is somebody else's.
+  static std::shared_ptr<Block> registered(void* address, size_t bytes);
   ~Block();
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
 
   const int device;
   const size_t bytes;
+  bool owned = true;
   std::byte* address = nullptr;
   std::byte* contents = nullptr;
   Counter uses;  // operations that are not finished
@@ -44,6 +47,8 @@ class MemoryMap {
   BlockRef at(const void* address) const;
   // The block that holds the address.
   BlockRef around(const void* address) const;
+  // Whether any byte of the range is in a block.
+  bool overlaps(const void* address, size_t bytes) const;
   // The contents of a range; null when no block holds the whole of it.
   std::byte* contents(const void* address, size_t bytes, BlockRef* block) const;
 

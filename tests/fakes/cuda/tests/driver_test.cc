@@ -53,6 +53,12 @@ TEST_F(DriverTest, KnowsWhatMemoryIs) {
   EXPECT_EQ(type_of(&here), -1);
   EXPECT_EQ(type_of(pinned(8) + 7), 1);
   EXPECT_EQ(type_of(device_memory(8)), 2);
+  ASSERT_EQ(cudaHostRegister(&here, sizeof here, 1), 0);
+  EXPECT_EQ(type_of(&here), 1);
+  EXPECT_EQ(cudaHostRegister(&here, 1, 1), cudaErrorHostMemoryAlreadyRegistered);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorHostMemoryAlreadyRegistered);
+  EXPECT_EQ(cudaHostUnregister(&here), 0);
+  EXPECT_EQ(type_of(&here), -1);
 }
 
 }  // namespace
