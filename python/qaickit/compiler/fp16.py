@@ -212,7 +212,21 @@ def _obstacle(node: onnx.NodeProto, graph: _Graph, unfit: Collection[str]) -> st
         return "not defined for fp16"
     if any(node.input[index] in unfit for index in switched):
         return "fp16 cannot hold their constants"
+    if _has_free_output(node, schema, graph):
+        return "no input tells the type of an output"
     return ""
+
+
+def _has_free_output(node: onnx.NodeProto, schema: onnx.defs.OpSchema, graph: _Graph) -> bool:
+    """Whether a float output could be fp16 or not: the input of its type is optional, and absent.
+
+    ONNX Runtime then has a rule of its own for it, as for the state of LinearAttention.
+    """
+    told = {_type_param(schema.inputs, index) for index, name in enumerate(node.input) if name}
+    return any(
+        graph.is_float(name) and _type_param(schema.outputs, index) in _half_params(schema) - told
+        for index, name in enumerate(node.output)
+    )
 
 
 def _switched(node: onnx.NodeProto, schema: onnx.defs.OpSchema, graph: _Graph) -> list[int]:

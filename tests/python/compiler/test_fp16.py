@@ -386,6 +386,18 @@ OTHER_BY_DEFINITION = frozenset({"Attention"})
 NOT_ON_A_CPU = frozenset({"ScatterElements", "ScatterND"})
 
 
+@pytest.mark.skipif(onnx.defs.onnx_opset_version() < 27, reason="ONNX before LinearAttention")
+def test_an_output_whose_type_no_input_tells_keeps_its_node() -> None:
+    text = """<ir_version: 13, opset_import: ["": 27]>
+    g (float[1,4,8] q, float[1,4,8] k, float[1,4,8] v) => (float[1,4,8] y, float s) {
+        y, s = LinearAttention<q_num_heads=1, kv_num_heads=1>(q, k, v)
+    }"""
+    model = onnx.parser.parse_model(text)
+    made = fp16.convert(model, lambda node: True, ())
+    assert made.kept == {"no input tells the type of an output": {"LinearAttention": 1}}
+    assert [node.op_type for node in made.model.graph.node] == ["LinearAttention"]
+
+
 def test_every_operator_of_onnx() -> None:
     """ONNX's own test of each operator: the converted graph loads, and answers as before."""
     with warnings.catch_warnings():
