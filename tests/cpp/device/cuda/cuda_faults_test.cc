@@ -14,12 +14,6 @@ class CudaFaults : public ::testing::Test {
   void SetUp() override { REQUIRE_FAKE_GPUS(); }
 };
 
-BatchPolicy policy_of(uint64_t exec_timeout_ms = 60'000) {
-  BatchPolicy policy;
-  policy.exec_timeout_ns = exec_timeout_ms * 1'000'000;
-  return policy;
-}
-
 // The nth allocation fails, for every n there is while a session is opened: of the weights, the
 // workspace, the ExecObjs. Nothing stays taken, and the next session has it all.
 TEST_F(CudaFaults, OutOfMemoryAtEveryPlaceOfOpening) {
@@ -76,7 +70,7 @@ TEST_F(CudaFaults, ALostGpuAnswersEverySample) {
       AnswerLog log(kSamples);
       {
         const auto session = open_cuda(cuda_options({}, 2, 4, {{"cuda_graph", graphs}}));
-        ASSERT_TRUE(is_ok(session->start(log, policy_of())));
+        ASSERT_TRUE(is_ok(session->start(log, timed_policy())));
         gpus.faults(plan);
         ASSERT_TRUE(is_ok(session->submit(samples_from(0, kSamples))));
         log.wait_all();
@@ -109,7 +103,7 @@ TEST_F(CudaFaults, TheOtherGpusGoOn) {
   constexpr size_t kSamples = 3000;
   AnswerLog log(kSamples);
   const auto session = open_cuda(cuda_options({0, 1, 2}, 2));
-  ASSERT_TRUE(is_ok(session->start(log, policy_of())));
+  ASSERT_TRUE(is_ok(session->start(log, timed_policy())));
   gpus.faults("lost_in_kernel=50,device=1");
   ASSERT_TRUE(is_ok(session->submit(samples_from(0, kSamples))));
   log.wait_all();
@@ -150,7 +144,7 @@ TEST_F(CudaFaults, SlowRunsThatTimeOutAreAnsweredOnce) {
   AnswerLog log(12);
   {
     const auto session = open_cuda(cuda_options({}, 1, 4, {{"cuda_graph", "0"}}));
-    ASSERT_TRUE(is_ok(session->start(log, policy_of(10))));
+    ASSERT_TRUE(is_ok(session->start(log, timed_policy(10))));
     ASSERT_TRUE(is_ok(session->submit(samples_from(0, 12))));
     log.wait_all();
     EXPECT_TRUE(is_ok(session->stop()));
@@ -167,7 +161,7 @@ TEST_F(CudaFaults, CloseOverAKernelThatHangs) {
     AnswerLog log(8);
     {
       const auto session = open_cuda(cuda_options({}, 1, 4, {{"cuda_graph", graphs}}));
-      BatchPolicy policy = policy_of();
+      BatchPolicy policy = timed_policy();
       policy.close_timeout_ns = 50'000'000;
       ASSERT_TRUE(is_ok(session->start(log, policy)));
       gpus.faults("hang_at=3");
@@ -188,28 +182,8 @@ TEST_F(CudaFaults, CloseOverAKernelThatHangs) {
 
 TEST_F(CudaFaults, CloseDuringLoad) {
   const Gpus gpus{{"DEVICES", "2"}, {"LATENCY_US", "50"}, {"JITTER_US", "50"}};
-  for (int round = 0; round < 5; ++round) {
-    AnswerLog log(1500);
-    std::vector<std::thread> submitters;
-    std::atomic<size_t> accepted{0};
-    {
-      const auto session = open_cuda(cuda_options({0, 1}, 2));
-      ASSERT_TRUE(is_ok(session->start(log, policy_of())));
-      for (size_t t = 0; t < 3; ++t) {
-        submitters.emplace_back([&, t, raw = session.get()] {
-          for (size_t i = 0; i < 500; i += 10) {
-            if (!raw->submit(samples_from(t * 500 + i, 10)).ok()) return;
-            accepted.fetch_add(10);
-          }
-        });
-      }
-      log.wait_answered(static_cast<size_t>(round) * 20);
-      const uint64_t start = now_ns();
-      EXPECT_TRUE(is_ok(session->close()));
-      EXPECT_LT(now_ns() - start, 5'000'000'000u);
-      for (std::thread& thread : submitters) thread.join();
-    }
-    EXPECT_EQ(log.answered(), accepted.load());
+  for (size_t round = 0; round < 5; ++round) {
+    close_during_load(open_cuda(cuda_options({0, 1}, 2)), 500, round * 20);
     EXPECT_EQ(gpus.live(0) + gpus.live(1), "");
   }
 }
@@ -248,7 +222,7 @@ TEST_F(CudaFaults, StressStormLosesNothing) {
         continue;
       }
       session = std::move(opened).value();
-      ASSERT_TRUE(is_ok(session->start(log, policy_of(200))));
+      ASSERT_TRUE(is_ok(session->start(log, timed_policy(200))));
     }
     const std::string seed = std::to_string(first + 1);
     gpus->faults(round % 10 == 9   ? "lost=0.02,seed=" + seed

@@ -15,6 +15,7 @@
 #include "support/onnx_bytes.h"
 #include "support/programs.h"
 #include "support/result.h"
+#include "support/sessions.h"
 
 namespace qaickit::test {
 
@@ -25,30 +26,11 @@ inline std::shared_ptr<const Qpc> copy_qpc(int32_t batch = 1) {
 
 inline SessionOptions cuda_options(std::vector<int> ids = {}, uint32_t activations = 1,
                                    uint32_t set_size = 4, DeviceSettings settings = {}) {
-  SessionOptions options;
-  options.backend = "cuda";
-  options.device_ids = std::move(ids);
-  options.num_activations = activations;
-  options.set_size = set_size;
-  options.device_settings = std::move(settings);
-  return options;
+  return session_options("cuda", std::move(ids), activations, set_size, std::move(settings));
 }
 
 inline std::unique_ptr<Session> open_cuda(const SessionOptions& options, int32_t batch = 1) {
   return value_of(Session::open(copy_qpc(batch), options));
-}
-
-inline Status run_once(Session& session, int64_t first = 7) {
-  std::vector<int64_t> in(4);
-  std::iota(in.begin(), in.end(), first);
-  std::vector<int64_t> out(4, -1);
-  const ConstBuffer input{in.data(), 32};
-  const MutableBuffer output{out.data(), 32};
-  const Status status = session.run({&input, 1}, {&output, 1});
-  if (status.ok()) {
-    EXPECT_EQ(in, out);
-  }
-  return status;
 }
 
 // An ExecObj and what it hangs on.

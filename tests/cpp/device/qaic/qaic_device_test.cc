@@ -18,6 +18,7 @@
 #include "support/environment.h"
 #include "support/programs.h"
 #include "support/result.h"
+#include "support/sessions.h"
 
 namespace qaickit {
 namespace {
@@ -29,41 +30,19 @@ using test::Environment;
 using test::is_error;
 using test::is_ok;
 using test::make_qpc;
+using test::run_once;
 using test::samples_from;
 using test::Sim;
+using test::timed_policy;
 using test::value_of;
 
 SessionOptions options_of(std::vector<int> ids = {}, uint32_t activations = 1,
                           uint32_t set_size = 4) {
-  SessionOptions options;
-  options.backend = "qaic";
-  options.device_ids = std::move(ids);
-  options.num_activations = activations;
-  options.set_size = set_size;
-  return options;
+  return test::session_options("qaic", std::move(ids), activations, set_size);
 }
 
 std::unique_ptr<Session> open(const SessionOptions& options, int32_t batch = 1) {
   return value_of(Session::open(make_qpc(echo_program(batch)), options));
-}
-
-Status run_once(Session& session, int64_t first = 7) {
-  std::vector<int64_t> in(4);
-  std::iota(in.begin(), in.end(), first);
-  std::vector<int64_t> out(4, -1);
-  const ConstBuffer input{in.data(), 32};
-  const MutableBuffer output{out.data(), 32};
-  const Status status = session.run({&input, 1}, {&output, 1});
-  if (status.ok()) {
-    EXPECT_EQ(in, out);
-  }
-  return status;
-}
-
-BatchPolicy policy_of(uint64_t exec_timeout_ms = 60'000) {
-  BatchPolicy policy;
-  policy.exec_timeout_ns = exec_timeout_ms * 1'000'000;
-  return policy;
 }
 
 TEST(QaicDevice, SimulatedCardsSaySoAndAreNoDefault) {
@@ -389,7 +368,7 @@ TEST(QaicFaults, LostCompletionsTimeOutAndTheExecObjsGoOn) {
   AnswerLog log(2 * kSamples);
   {
     const auto session = open(options_of({}, 2, 3));
-    ASSERT_TRUE(is_ok(session->start(log, policy_of(20))));
+    ASSERT_TRUE(is_ok(session->start(log, timed_policy(20))));
     sim.faults("lost=1");
     ASSERT_TRUE(is_ok(session->submit(samples_from(0, kSamples))));
     log.wait_answered(kSamples);
@@ -411,7 +390,7 @@ TEST(QaicFaults, CloseWithLostCompletionsReturnsInBoundedTime) {
   AnswerLog log(8);
   {
     const auto session = open(options_of());
-    BatchPolicy policy = policy_of();
+    BatchPolicy policy = timed_policy();
     policy.close_timeout_ns = 50'000'000;
     ASSERT_TRUE(is_ok(session->start(log, policy)));
     sim.faults("lost=1");
@@ -432,7 +411,7 @@ TEST(QaicFaults, AfterAResetTheSessionIsSetUpAgain) {
   AnswerLog log(400);
   {
     const auto session = open(options_of({}, 2));
-    ASSERT_TRUE(is_ok(session->start(log, policy_of())));
+    ASSERT_TRUE(is_ok(session->start(log, timed_policy())));
     ASSERT_TRUE(is_ok(session->submit(samples_from(0, 400))));
     log.wait_answered(20);
     sim.reset(0);
@@ -464,7 +443,7 @@ TEST(QaicSession, TwoDevicesShareTheWork) {
   constexpr size_t kSamples = 2000;
   AnswerLog log(kSamples, 4);
   const auto session = open(options_of({0, 1}, 2), 4);
-  ASSERT_TRUE(is_ok(session->start(log, policy_of())));
+  ASSERT_TRUE(is_ok(session->start(log, timed_policy())));
   ASSERT_TRUE(is_ok(session->submit(samples_from(0, kSamples))));
   log.wait_all();
   EXPECT_TRUE(is_ok(session->stop()));
@@ -479,7 +458,7 @@ TEST(QaicSession, ADyingDeviceLeavesTheOthersToGoOn) {
   constexpr size_t kSamples = 20000;
   AnswerLog log(kSamples);
   const auto session = open(options_of({0, 1, 2, 3}, 2));
-  ASSERT_TRUE(is_ok(session->start(log, policy_of())));
+  ASSERT_TRUE(is_ok(session->start(log, timed_policy())));
   sim.faults("die_after=100,device=2");
   ASSERT_TRUE(is_ok(session->submit(samples_from(0, kSamples))));
   log.wait_all();
@@ -497,7 +476,7 @@ TEST(QaicSession, WhenEveryDeviceIsGoneTheRestIsAnsweredWithIt) {
   constexpr size_t kSamples = 20000;
   AnswerLog log(kSamples);
   const auto session = open(options_of({0, 1}, 2));
-  ASSERT_TRUE(is_ok(session->start(log, policy_of())));
+  ASSERT_TRUE(is_ok(session->start(log, timed_policy())));
   sim.faults("die_after=100");
   ASSERT_TRUE(is_ok(session->submit(samples_from(0, kSamples))));
   log.wait_all();
@@ -508,29 +487,8 @@ TEST(QaicSession, WhenEveryDeviceIsGoneTheRestIsAnsweredWithIt) {
 
 TEST(QaicSession, CloseDuringLoad) {
   Sim sim{{"DEVICES", "2"}, {"LATENCY_US", "50"}, {"JITTER_US", "50"}};
-  for (int round = 0; round < 10; ++round) {
-    constexpr size_t kSamples = 3000;
-    AnswerLog log(kSamples);
-    std::vector<std::thread> submitters;
-    std::atomic<size_t> accepted{0};
-    {
-      const auto session = open(options_of({0, 1}, 2));
-      ASSERT_TRUE(is_ok(session->start(log, policy_of())));
-      for (size_t t = 0; t < 3; ++t) {
-        submitters.emplace_back([&, t, raw = session.get()] {
-          for (size_t i = 0; i < 1000; i += 10) {
-            if (!raw->submit(samples_from(t * 1000 + i, 10)).ok()) return;
-            accepted.fetch_add(10);
-          }
-        });
-      }
-      log.wait_answered(static_cast<size_t>(round) * 20);
-      const uint64_t start = now_ns();
-      EXPECT_TRUE(is_ok(session->close()));
-      EXPECT_LT(now_ns() - start, 5'000'000'000u);
-      for (std::thread& thread : submitters) thread.join();
-    }
-    EXPECT_EQ(log.answered(), accepted.load());
+  for (size_t round = 0; round < 10; ++round) {
+    test::close_during_load(open(options_of({0, 1}, 2)), 1000, round * 20);
     EXPECT_EQ(sim.live_objects(), 0u);
   }
 }
@@ -569,7 +527,7 @@ TEST(QaicStress, StormLosesNothing) {
       auto opened = Session::open(make_qpc(echo_program()), options);
       if (opened.ok()) {
         session = std::move(opened).value();
-        ASSERT_TRUE(is_ok(session->start(log, policy_of(20))));
+        ASSERT_TRUE(is_ok(session->start(log, timed_policy(20))));
       } else {
         ASSERT_NE(opened.status().message().find("qaic:"), std::string_view::npos)
             << opened.status().to_string();

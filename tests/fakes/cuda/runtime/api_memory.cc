@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "runtime/api.h"
 #include "runtime/sanitizer.h"
@@ -52,6 +53,24 @@ bool out_of_memory(Device& device, size_t bytes) {
   return bytes > machine.config.memory - device.live_bytes.get();
 }
 
+int refuse(const char* misuse, int error) {
+  Machine::get().misuse(misuse);
+  return fail(error);
+}
+
+// Ends the page-locking of memory. Nothing is said of that waiting for copies, so a program must
+// have.
+int release_pinned(const Block& block, const char* call) {
+  Machine& machine = Machine::get();
+  if (const int error = check_capture()) return error;
+  if (block.uses.get() > 0) {
+    machine.misuse(std::string(call) + " of memory that a copy under way uses");
+  }
+  machine.memory.take(block.address);
+  machine.live_pinned.sub();
+  return fail(machine.devices[static_cast<size_t>(thread().device)]->status());
+}
+
 }  // namespace
 
 FAKE_CUDA_EXPORT int cudaMemGetInfo(size_t* free_bytes, size_t* total) {
@@ -88,8 +107,8 @@ FAKE_CUDA_EXPORT int cudaFree(void* memory) {
   if (!memory) return 0;
   const BlockRef block = machine.memory.at(memory);
   if (!block || block->device == kHost) {
-    machine.misuse("cudaFree of an address that cudaMalloc has not given, or for the second time");
-    return fail(cudaErrorInvalidValue);
+    return refuse("cudaFree of an address that cudaMalloc has not given, or for the second time",
+                  cudaErrorInvalidValue);
   }
   Device& device = *machine.devices[static_cast<size_t>(block->device)];
   // A lost device's memory cannot be freed, but whoever tried has done his part.
@@ -140,41 +159,26 @@ FAKE_CUDA_EXPORT int cudaHostRegister(void* memory, size_t bytes, unsigned flags
 }
 
 FAKE_CUDA_EXPORT int cudaHostUnregister(void* memory) {
-  Machine& machine = Machine::get();
+  const Machine& machine = Machine::get();
   if (const int error = driver_status()) return fail(error);
   const BlockRef block = machine.memory.at(memory);
   if (!block || block->device != kHost || block->owned) {
-    machine.misuse("cudaHostUnregister of memory that is not registered");
-    return fail(cudaErrorHostMemoryNotRegistered);
+    return refuse("cudaHostUnregister of memory that is not registered",
+                  cudaErrorHostMemoryNotRegistered);
   }
-  if (const int error = check_capture()) return error;
-  if (block->uses.get() > 0) {
-    machine.misuse("cudaHostUnregister of memory that a copy under way uses");
-  }
-  machine.memory.take(memory);
-  machine.live_pinned.sub();
-  Device& device = *machine.devices[static_cast<size_t>(thread().device)];
-  return fail(device.status());
+  return release_pinned(*block, "cudaHostUnregister");
 }
 
-// Nothing is said of it waiting for copies, so a program must have.
 FAKE_CUDA_EXPORT int cudaFreeHost(void* memory) {
-  Machine& machine = Machine::get();
+  const Machine& machine = Machine::get();
   if (const int error = driver_status()) return fail(error);
   if (!memory) return 0;
   const BlockRef block = machine.memory.at(memory);
   if (!block || block->device != kHost || !block->owned) {
-    machine.misuse("cudaFreeHost of an address that cudaHostAlloc has not given, or twice");
-    return fail(cudaErrorInvalidValue);
+    return refuse("cudaFreeHost of an address that cudaHostAlloc has not given, or twice",
+                  cudaErrorInvalidValue);
   }
-  if (const int error = check_capture()) return error;
-  if (block->uses.get() > 0) {
-    machine.misuse("cudaFreeHost of memory that a copy under way uses");
-  }
-  machine.memory.take(memory);
-  machine.live_pinned.sub();
-  Device& device = *machine.devices[static_cast<size_t>(thread().device)];
-  return fail(device.status());
+  return release_pinned(*block, "cudaFreeHost");
 }
 
 // "API synchronization behavior" of the CUDA Runtime API, Asynchronous: what is pageable is staged,
