@@ -16,11 +16,11 @@ Result<std::shared_ptr<Program>> Program::create(std::shared_ptr<Context> contex
                                                  ProgramProperties properties,
                                                  uint32_t num_activations) {
   QAICKIT_RETURN_IF_ERROR(qpc->check_weights());
-  QAICKIT_ASSIGN_OR_RETURN(const std::vector<int> mapping,
-                           parse_device_mapping(properties.dev_mapping));
+  QAICKIT_ASSIGN_OR_RETURN(std::vector<int> mapping, parse_device_mapping(properties.dev_mapping));
   auto state = std::make_shared<State>();
   const std::vector<int>& ids = mapping.empty() ? context->ids() : mapping;
   state->device = device ? *device : ids.empty() ? 0 : ids.front();
+  state->mapping = std::move(mapping);
   state->context = std::move(context);
   state->qpc = std::move(qpc);
   state->properties = std::move(properties);
@@ -41,8 +41,6 @@ Status Program::State::load() {
     if (properties.threads_per_queue > 0) {
       options.settings.emplace("threads_per_queue", std::to_string(properties.threads_per_queue));
     }
-    QAICKIT_ASSIGN_OR_RETURN(const std::vector<int> mapping,
-                             parse_device_mapping(properties.dev_mapping));
     for (const int id : mapping) QAICKIT_RETURN_IF_ERROR(context->check(id));
     // What is no card runs the whole program on the first: programs for cards run everywhere.
     if (mapping.size() > 1) options.settings.emplace(kDevMapping, properties.dev_mapping);
@@ -111,9 +109,8 @@ const ProgramProperties& Program::properties() const noexcept { return state_->p
 uint32_t Program::id() const noexcept { return state_->id; }
 
 bool Program::runs_on(int device) const noexcept {
-  const auto mapping = parse_device_mapping(state_->properties.dev_mapping);
-  return device == state_->device ||
-         (mapping.ok() && std::ranges::find(*mapping, device) != mapping->end());
+  const std::vector<int>& mapping = state_->mapping;
+  return device == state_->device || std::ranges::find(mapping, device) != mapping.end();
 }
 
 bool Program::async() const noexcept {

@@ -33,6 +33,7 @@ struct Program::State {
   std::shared_ptr<Context> context;
   std::shared_ptr<const Qpc> qpc;
   ProgramProperties properties;
+  std::vector<int> mapping;  // properties.dev_mapping
   int device = 0;
   uint32_t num_activations = 1;
   uint32_t id = 0;
