@@ -90,6 +90,14 @@ def test_vendor_headers_stay_in_their_folder(pattern: str) -> None:
             assert not [name for name in includes(file) if re.search(pattern, name)], file
 
 
+def test_the_simulator_uses_no_more_than_devices_do() -> None:
+    for file in files(ROOT / "cpp" / "sim"):
+        for name in includes(file):
+            head, _, rest = name.partition("/")
+            used = LAYER_OF_HEADER[rest] if head == "qaickit" else head
+            assert used not in MAY_USE.keys() - MAY_USE["device"] - {"device"}, (file.name, name)
+
+
 def test_backends_do_not_include_each_other() -> None:
     shared = "ort"  # no backend: what those over ONNX Runtime have in common
     folders = [path for path in (SOURCES / "device").iterdir() if path.is_dir()]

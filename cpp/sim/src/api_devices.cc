@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "base/cat.h"
-#include "engine.h"
 #include "handles.h"
+#include "machine.h"
 #include "text.h"
 
 namespace {

@@ -2,9 +2,13 @@
 
 #include <algorithm>
 
-#include "engine.h"
+#include "enqueue.h"
 #include "exec_io.h"
 #include "handles.h"
+#include "host_half.h"
+#include "machine.h"
+#include "program_state.h"
+#include "queue_threads.h"
 #include "queues.h"
 #include "shares.h"
 

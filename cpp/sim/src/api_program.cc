@@ -6,9 +6,12 @@
 #include <string_view>
 
 #include "base/cat.h"
-#include "engine.h"
 #include "handles.h"
+#include "machine.h"
+#include "program_state.h"
+#include "queue_threads.h"
 #include "queues.h"
+#include "report.h"
 
 namespace {
 

@@ -2,9 +2,11 @@
 
 #include "base/cat.h"
 #include "container/qpc_view.h"
-#include "engine.h"
 #include "handles.h"
+#include "machine.h"
 #include "qpc_state.h"
+#include "report.h"
+#include "resets.h"
 
 namespace {
 

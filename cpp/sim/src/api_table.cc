@@ -1,7 +1,8 @@
 // The function table, and what the simulator exports beyond the vendor's API.
 
-#include "engine.h"
 #include "handles.h"
+#include "machine.h"
+#include "resets.h"
 
 namespace {
 

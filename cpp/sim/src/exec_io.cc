@@ -6,7 +6,9 @@
 #include <optional>
 
 #include "base/cat.h"
-#include "engine.h"
+#include "host_half.h"
+#include "machine.h"
+#include "report.h"
 
 namespace qaicsim {
 namespace {

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "base/cat.h"
-#include "engine.h"
+#include "report.h"
 #include "text.h"
 
 namespace qaicsim {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "engine.h"
 #include "handles.h"
+#include "queue_threads.h"
 
 namespace qaicsim {
 

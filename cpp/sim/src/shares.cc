@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "base/cat.h"
-#include "engine.h"
+#include "machine.h"
+#include "report.h"
+#include "resets.h"
 
 namespace qaicsim {
 namespace {

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "objects.h"
+
+namespace qaicsim {
+
+// The caller's half of a run, as qaicEnqueueExecObj(): on success a thread of the queue completes
+// it, exactly once. After an error the exec object and the event (may be null) are as before.
+QStatus enqueue(QAicQueue& queue, QAicExecObj& exec, QAicEvent* event) noexcept;
+
+}  // namespace qaicsim
