@@ -6,12 +6,14 @@ import contextlib
 import errno
 import glob
 import os
+import shutil
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from qaickit.errors import (
     InvalidArgumentError,
@@ -32,7 +34,7 @@ _ACCEPTED = (
     f"or a directory with {QPC_FILE_NAME}"
 )
 _MATCHES_SHOWN = 10
-_HASH_PIECE = 1 << 20
+_PIECE = 1 << 20
 
 _ERROR_OF_ERRNO: Mapping[int, type[QaicKitError]] = MappingProxyType(
     {
@@ -82,7 +84,7 @@ def hash_file(state: _Hash, path: str | os.PathLike[str], what: str) -> None:
     """Feeds a file of any size to `state`. Errors name it as `what` ("the external data")."""
     try:
         with open(path, "rb") as file:
-            while piece := file.read(_HASH_PIECE):
+            while piece := file.read(_PIECE):
                 state.update(piece)
     except OSError as error:
         raise error_from_os(error, f"cannot read {what} '{path}'") from error
@@ -94,11 +96,27 @@ def write_file(path: str | os.PathLike[str], data: bytes, what: str) -> None:
     Errors name it as `what` ("the profile"): ResourceExhaustedError (disk full) and those of the
     file system.
     """
+    _write(path, lambda file: file.write(data), what)
+
+
+def copy_file(source: str | os.PathLike[str], path: str | os.PathLike[str], what: str) -> None:
+    """Copies a file of any size, whole or not at all, as `write_file` writes one."""
+
+    def copy(file: BinaryIO) -> None:
+        with open(source, "rb") as original:
+            shutil.copyfileobj(original, file, _PIECE)
+
+    _write(path, copy, what)
+
+
+def _write(path: str | os.PathLike[str], fill: Callable[[BinaryIO], object], what: str) -> None:
     target = Path(path)
+    if not target.name:
+        raise InvalidArgumentError(f"cannot write {what} '{path}': expected the name of a file")
     temporary = target.with_name(f".qaickit-{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with open(temporary, "xb") as file:
-            file.write(data)
+            fill(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
@@ -107,6 +125,21 @@ def write_file(path: str | os.PathLike[str], data: bytes, what: str) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike[str], option: str) -> None:
+    """Says before the work is done that a file could not be written; errors name the option.
+
+    Errors: InvalidArgumentError (a directory, or no name), and those of the file system.
+    """
+    target = Path(path)
+    if not target.name or target.is_dir():
+        raise InvalidArgumentError(f"{option} '{path}': expected the name of a file")
+    try:
+        with tempfile.TemporaryFile(dir=target.absolute().parent):
+            pass
+    except OSError as error:
+        raise error_from_os(error, f"{option} '{path}': cannot write there") from error
 
 
 def make_directory(path: str, what: str) -> None:

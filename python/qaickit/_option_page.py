@@ -66,3 +66,9 @@ def _default(option: Option) -> str:
     if option.default is None or option.default == {}:
         return ""
     return f"`{as_text(option.default)}`"
+
+
+def main() -> int:
+    """Prints the page."""
+    print(option_page(), end="")
+    return 0

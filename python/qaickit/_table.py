@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["print_line", "print_rows"]
+__all__ = ["console_on", "print_line", "print_rows"]
+
+# Columns of a table that goes into a file or a pipe, where $COLUMNS does not say.
+_PIPE_WIDTH = 160
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """As of any other output, not an end with a code that means something else."""
+        raise
+
+
+def console_on(stream: TextIO) -> Console:
+    """A console for tables: as wide as the terminal, or wide enough where there is none."""
+    is_free = not stream.isatty() and "COLUMNS" not in os.environ
+    return _Console(file=stream, width=_PIPE_WIDTH if is_free else None, highlight=False)
 
 
 def print_line(console: Console, text: str) -> None:

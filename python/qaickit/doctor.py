@@ -12,14 +12,14 @@ import argparse
 import contextlib
 import json
 import platform
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, distributions, version
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from qaickit._table import print_rows
+from qaickit._table import console_on, print_rows
+from qaickit._tools import as_process, outcome
 from qaickit.errors import NotFoundError
 from qaickit.util import sim_path
 
@@ -30,6 +30,14 @@ __all__ = ["Backend", "Examination", "examine", "main"]
 
 REQUIRED_BACKEND = "cpu"
 NOT_INSTALLED = "not installed"
+_EPILOG = """\
+exit code
+  0 the CPU can be used at least    1 it cannot    2 wrong usage
+
+examples
+  python -m qaickit.doctor
+  python -m qaickit.doctor --json | python -m json.tool
+"""
 # What people call it -> the names that it can be installed under.
 _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "qaickit": ("qaickit",),
@@ -202,17 +210,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m qaickit.doctor",
         description="Tell which backends are usable here, or the exact reason why not.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
     args = parser.parse_args(argv)
+    return outcome("qaickit.doctor: error", lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
     found = examine()
     if args.json:
         print(_as_json(found))
     else:
-        print_rows(Console(), _rows(found))
+        print_rows(console_on(sys.stdout), _rows(found))
     return 0 if found.is_usable else 1
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(as_process(main))

@@ -23,13 +23,13 @@ import importlib.metadata
 import json
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from qaickit._files import error_from_os, write_file
+from qaickit._tools import as_process, outcome
 from qaickit.errors import DataLossError, InvalidArgumentError, NotFoundError, QaicKitError
 
 __all__ = ["install", "laid", "main", "remove", "tools"]
@@ -40,6 +40,17 @@ _PACKAGE = "qaickit"
 # The vendor's other tools lie in `tools`.
 _IN_EXEC = ("qaic-exec", "qaic-compile", "qaic-runner", "qaic-api-test")
 _VERSION_FILES = ("versions/apps.xml", "versions/platform.xml")
+
+
+_EPILOG = """\
+exit code
+  0 done    1 an error, then nothing was changed    2 wrong usage
+
+examples
+  sudo python -m qaickit.links install
+  python -m qaickit.links install --prefix ~/qti-aic --sdk-version 1.20.2
+  python -m qaickit.links remove
+"""
 
 
 @dataclass(frozen=True)
@@ -218,17 +229,17 @@ def _read_record(prefix: Path) -> Record:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the tool and returns its exit code."""
     args = _parser().parse_args(argv)
+    return outcome("qaickit.links: error", lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
     prefix: Path = args.prefix
-    try:
-        if args.command == "install":
-            things, what = install(prefix, tools(), args.sdk_version or _own_version()), "laid"
-        elif args.command == "remove":
-            things, what = remove(prefix), "removed"
-        else:
-            things, what = laid(prefix), "there"
-    except QaicKitError as error:
-        print(f"qaickit.links: error: {error}", file=sys.stderr)
-        return 1
+    if args.command == "install":
+        things, what = install(prefix, tools(), args.sdk_version or _own_version()), "laid"
+    elif args.command == "remove":
+        things, what = remove(prefix), "removed"
+    else:
+        things, what = laid(prefix), "there"
     for thing in things:
         print(f"{what}: {prefix / thing.path}" + (f" -> {thing.target}" if thing.target else ""))
     if not things:
@@ -243,15 +254,31 @@ def _own_version() -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m qaickit.links",
-        description="Links to the tools in the vendor's directory, for scripts that look there.",
+        description="Links to the tools in the vendor's directory, for scripts that look there. "
+        "Nothing that is there already is touched.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    parser.add_argument("command", choices=("install", "show", "remove"))
-    parser.add_argument("--prefix", type=Path, default=Path(PREFIX), help=f"default: {PREFIX}")
     parser.add_argument(
-        "--sdk-version", metavar="X.Y.Z", help="version for the version files; default: qaickit's"
+        "command",
+        choices=("install", "show", "remove"),
+        help="lay links and version files, show which there are, or take them away again",
+    )
+    parser.add_argument(
+        "--prefix",
+        type=Path,
+        default=Path(PREFIX),
+        metavar="DIR",
+        help=f"the vendor's directory (default: {PREFIX})",
+    )
+    parser.add_argument(
+        "--sdk-version",
+        metavar="X.Y.Z",
+        help="with install: version for the version files (default: qaickit's)",
     )
     return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(as_process(main))

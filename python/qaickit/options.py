@@ -374,7 +374,7 @@ OPTIONS: tuple[Option, ...] = (
                      note=_NO_CUSTOM_OPS),
     _compile_recorded("retained_state", BOOL, "Keep outputs on the card as the next run's inputs",
                       note=_STATELESS, warns=True),
-    _compile_ignored("compile_only", ANY, "Of the compiler's command line: do not run the model"),
+    _compile_ignored("compile_only", BOOL, "Of the compiler's command line: do not run the model"),
     _compile_ignored("aic_hw", ANY, "Of the compiler's command line: for a card"),
     _compile_ignored("aic_hw_version", ANY, "Of the compiler's command line: kind of card"),
 
@@ -711,6 +711,7 @@ def _read_yaml(path: str) -> dict[str, tuple[Any, str]]:
 
 
 if __name__ == "__main__":
-    from qaickit._option_page import option_page
+    from qaickit._option_page import main
+    from qaickit._tools import as_process
 
-    print(option_page(), end="")
+    raise SystemExit(as_process(main))

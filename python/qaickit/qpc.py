@@ -17,18 +17,19 @@ import argparse
 import fnmatch
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from qaickit import _core
 from qaickit._files import QPC_FILE_NAME, make_directory, write_file
+from qaickit._table import console_on
+from qaickit._text import printable
+from qaickit._tools import as_process, outcome
 from qaickit.errors import DataLossError, InvalidArgumentError, NotFoundError, QaicKitError
 
 if TYPE_CHECKING:
@@ -37,7 +38,16 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 PROG = "qaic-qpc"
-PIPE_WIDTH = 160
+_EPILOG = """\
+exit code
+  0 all is well    1 the file is bad, or cannot be read or written    2 wrong usage
+
+examples
+  qaic-qpc info qpc/programqpc.bin
+  qaic-qpc verify --json qpc
+  qaic-qpc validate -i qpc
+  qaic-qpc extract --qpc qpc --output-dir out -s '*networkdesc.bin_dir/networkdesc.json'
+"""
 DESCRIPTOR = "networkdesc.bin"
 DECODED_SUFFIX = "_dir/networkdesc.json"
 
@@ -45,19 +55,17 @@ DECODED_SUFFIX = "_dir/networkdesc.json"
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the tool and returns its exit code."""
     args = _parser().parse_args(argv)
-    try:
-        code: int = args.run(args)
-        sys.stdout.flush()
-        return code
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    except (QaicKitError, OSError) as error:
-        print(f"{PROG}: error: {_printable(str(error))}", file=sys.stderr)
-        return 1
+    return outcome(f"{PROG}: error", lambda: int(args.run(args)))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=PROG, description="Look into a QPC file.")
+    parser = argparse.ArgumentParser(
+        prog=PROG,
+        description="Look into a QPC file. COMMAND --help tells of one command.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     info = commands.add_parser("info", help="show the program, its tensors and the segments")
@@ -105,15 +113,8 @@ def _resolve(path: str) -> str:
     return inside
 
 
-def _printable(text: str) -> str:
-    """Names come from the file: nothing in them may steer the terminal."""
-    return "".join(
-        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
-    )
-
-
 def _cell(value: object) -> Text:
-    return Text(_printable(str(value)).replace("\n", "\\n"), overflow="fold")
+    return Text(printable(str(value)).replace("\n", "\\n"), overflow="fold")
 
 
 def _print_json(value: object) -> None:
@@ -125,7 +126,7 @@ def _info(args: argparse.Namespace) -> int:
     if args.json:
         _print_json(info)
         return 0
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+    console = console_on(sys.stdout)
     console.print(_summary(info))
     console.print(_tensor_table(info["program"]))
     console.print(_segment_table(info["segments"]))
@@ -211,10 +212,10 @@ def _verify(args: argparse.Namespace) -> int:
     if args.json:
         _print_json(result)
     elif result["digests_checked"]:
-        print(f"{_printable(info['path'])}: ok, all {result['segments']} segments are intact")
+        print(f"{printable(info['path'])}: ok, all {result['segments']} segments are intact")
     else:
         print(
-            f"{_printable(info['path'])}: ok, the structure is sound; "
+            f"{printable(info['path'])}: ok, the structure is sound; "
             "without a host half there are no digests to check"
         )
     return 0
@@ -235,7 +236,7 @@ def _validate(args: argparse.Namespace) -> int:
         "Program for a host": "yes" if info["has_host_half"] else "no",
     }
     for key, value in rows.items():
-        print(f"{key}: {_printable(str(value))}")
+        print(f"{key}: {printable(str(value))}")
     print("The QPC is valid")
     return 0
 
@@ -261,7 +262,7 @@ def _extract(args: argparse.Namespace) -> int:
             data = _decoded(data, path, name)
         make_directory(str(target.parent), "the directory of a segment")
         write_file(target, data, "the segment")
-        print(f"{_printable(str(target))} ({len(data):,} bytes)")
+        print(f"{printable(str(target))} ({len(data):,} bytes)")
     return 0
 
 
@@ -277,7 +278,7 @@ def _chosen(wanted: Sequence[str] | None, present: Sequence[str], path: str) -> 
         # A name may hold brackets, so one that is there wins over its reading as a pattern.
         matches = [name] if name in present else fnmatch.filter(present, name)
         if not matches and ("*" in name or "?" in name):
-            print(f"{PROG}: {path}: no segment matches {_printable(name)!r}", file=sys.stderr)
+            print(f"{PROG}: {path}: no segment matches {printable(name)!r}", file=sys.stderr)
         elif not matches:
             have = ", ".join(map(repr, present))
             raise NotFoundError(f"{path}: has no segment {name!r}; it has {have}")
@@ -305,9 +306,4 @@ def _target(directory: str, name: str) -> Path:
 
 
 if __name__ == "__main__":
-    # As any filter: end quietly when nobody reads the output any more.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    sys.exit(main())
+    raise SystemExit(as_process(main))

@@ -18,7 +18,9 @@ Beyond these: 1 when the library is missing, or a device cannot be queried or re
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from qaickit._files import write_file
+from qaickit._tools import as_process, outcome
 from qaickit.errors import NotFoundError, QaicKitError
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["device_lines", "main", "sim_path"]
 
+PROG = "qaic-util"
 READY = 1
 STATUS_NAMES = ("Initializing", "Ready", "Error", "Unknown")
 SKU_NAMES = (
@@ -44,6 +48,20 @@ AFTER_HELP = 255
 WRONG_USAGE = 255
 FAILURE = 1
 _SIM_LIBRARY = "libqaicsim.so"
+_EPILOG = """\
+environment
+  QAIC_LIB    the vendor's library, or the simulator's, where it is not in /opt/qti-aic
+
+exit code
+  0, also where there is no card    1 no library, or a card cannot be queried or reset
+  255 wrong usage, a card that does not exist, and after -h, as the vendor's tool has it
+
+examples
+  qaic-util -q | grep Status
+  qaic-util -q -d 0 -d 2 -j cards.json
+  qaic-util -t 1
+  export QAIC_LIB=$(python -m qaickit.util --sim-path)    # simulated cards from here on
+"""
 
 
 def sim_path() -> Path:
@@ -145,6 +163,8 @@ def _board(device: QaicDeviceDict) -> Iterator[tuple[str, object]]:
     yield "Board serial", device["board_serial"] or device["serial"]
     telemetry = device["telemetry"]
     if telemetry is not None:
+        # Simulated ones run programs over several of them, which scripts look for here.
+        yield "Device Capabilities", "HybridBoot+,MDP+"
         yield "SoC temperature(degree C)", f"{telemetry['soc_celsius']:.2f}"
         yield "Board power(Watts)", f"{telemetry['board_watts']:.2f}"
         yield "TDP Cap(Watts)", f"{telemetry['tdp_cap_watts']:.2f}"
@@ -185,7 +205,9 @@ def _query(ids: Sequence[int]) -> tuple[list[QaicDeviceDict], int]:
         try:
             devices.append(_core.qaic_device(id))
         except QaicKitError as error:
-            print(f"Failed to query Device ID: {id}\n{error}", file=sys.stderr)
+            # Public scripts look for this line on the standard output.
+            print(f"Failed to query Device ID: {id}")
+            print(error, file=sys.stderr)
             code = FAILURE
     return devices, code
 
@@ -258,7 +280,8 @@ def _reset(devices: Sequence[QaicDeviceDict], address: str | None) -> int:
     chosen = [d for d in devices if address is None or _pci_address(d) == address.lower()]
     if not chosen:
         there = ", ".join(_pci_address(device) for device in devices)
-        print(f"no device at PCI address {address}; there is {there or 'none'}", file=sys.stderr)
+        wanted = "" if address is None else f" at PCI address {address}"
+        print(f"no device{wanted}; there is {there or 'none'}", file=sys.stderr)
         return NO_SUCH_DEVICE
     for device in chosen:
         _core.qaic_reset_device(device["id"])
@@ -272,25 +295,39 @@ class _Parser(argparse.ArgumentParser):
         self.exit(WRONG_USAGE, f"{self.prog}: error: {message}\n")
 
 
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds, at least 0, got '{text}'")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="qaic-util", description="Show the Cloud AI 100 cards of this machine.",
-        allow_abbrev=False, add_help=False,
+        prog=PROG, description="Show the Cloud AI 100 cards of this machine.", epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, add_help=False,
     )  # fmt: skip
-    add = parser.add_argument
-    add("-h", "--help", action="store_true", help="show this")
-    add("-q", "--query", action="store_true", help="show the cards (the default)")
-    add("-d", "--aic-device-id", type=int, action="append", metavar="ID",
-        help="only this device; can be given again")  # fmt: skip
-    add("-f", "--filter", type=_filter, metavar="KEY==VALUE",
-        help='only devices that have this line, for instance "Board serial==..."')  # fmt: skip
-    add("-a", "--aggregate", action="store_true", help="show sums over the devices")
-    add("-t", "--table", type=float, metavar="SECONDS", help="a table, anew each time; 0: once")
-    add("-j", "--json", type=Path, metavar="FILE", help="write JSON in place of it")
-    add("-s", "--soc-reset", action="store_true", help="reset the devices (simulated ones only)")
-    add("-p", "--pci", metavar="ADDRESS", help="with -s: only the device at this PCI address")
+    which = parser.add_argument_group("which cards").add_argument
+    which("-d", "--aic-device-id", type=int, action="append", metavar="ID",
+          help="only this one; can be given again (default: all)")  # fmt: skip
+    which("-f", "--filter", type=_filter, metavar="KEY==VALUE",
+          help='only those that have this line, for instance "Board serial==..."')  # fmt: skip
+    what = parser.add_argument_group("what to do, one of")
+    what.add_argument("-q", "--query", action="store_true", help="show them (the default)")
+    add = what.add_mutually_exclusive_group().add_argument
+    add("-a", "--aggregate", action="store_true", help="show sums over them")
+    add("-t", "--table", type=_seconds, metavar="SECONDS",
+        help="show a table, anew after so many seconds until Ctrl-C; 0: once")  # fmt: skip
+    add("-j", "--json", type=Path, metavar="FILE", help="write JSON into a file")
+    add("-s", "--soc-reset", action="store_true", help="reset them (simulated ones only)")
     add("-V", "--version", action="store_true", help="show the version of the vendor's library")
     add("--sim-path", action="store_true", help="print the path of the simulator, for QAIC_LIB")
+    add("-h", "--help", action="store_true", help="show this")
+    what.add_argument("-p", "--pci", metavar="ADDRESS",
+                      help="with -s: only the card at this PCI address")  # fmt: skip
     return parser
 
 
@@ -303,21 +340,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return AFTER_HELP
     if args.pci is not None and not args.soc_reset:
         parser.error("-p goes with -s")
-    try:
-        if args.sim_path:
-            print(sim_path())
-            return 0
-        return _run(args)
-    except QaicKitError as error:
-        print(f"qaic-util: {error}", file=sys.stderr)
-        return FAILURE
-    except KeyboardInterrupt:
-        return 0
+    return outcome(f"{PROG}: error", lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:
     from qaickit import _core
 
+    if args.sim_path:
+        print(sim_path())
+        return 0
     if _core.qaic_library()["simulated"]:
         print("These devices are simulated.", file=sys.stderr)
     if args.version:
@@ -345,13 +376,17 @@ def _run(args: argparse.Namespace) -> int:
         show = _print_table
     elif args.aggregate:
         show = _print_sums
-    show(devices)
-    while args.table:
-        time.sleep(args.table)
-        devices, code = query()
+    if not args.table:
         show(devices)
+        return code
+    with contextlib.suppress(KeyboardInterrupt):  # which is how such a table ends
+        while True:
+            show(devices)
+            sys.stdout.flush()
+            time.sleep(args.table)
+            devices, code = query()
     return code
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(as_process(main))

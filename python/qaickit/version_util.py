@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qaickit._files import read_file
+from qaickit._tools import as_process, outcome
 from qaickit.errors import DataLossError, QaicKitError
 from qaickit.links import PREFIX
 
@@ -27,6 +28,14 @@ __all__ = ["main", "version_of"]
 PROG = "qaic-version-util"
 _KINDS = ("platform", "apps", "factory")
 _FIELDS = ("base_name", "base_version", "build_id")
+_EPILOG = """\
+exit code
+  0, also where a file is not there    1 one cannot be read    2 wrong usage
+
+examples
+  qaic-version-util
+  qaic-version-util --prefix ~/qti-aic
+"""
 _MAX_BYTES = 1 << 16  # the vendor's have some two hundred
 
 
@@ -55,21 +64,36 @@ def version_of(path: Path) -> str | None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the tool and returns its exit code."""
     parser = argparse.ArgumentParser(
-        prog=PROG, description="Tell which versions the installation has."
+        prog=PROG,
+        description="Tell which versions the installation says it has: platform, apps, factory.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    parser.add_argument("--prefix", type=Path, default=Path(PREFIX), help=f"default: {PREFIX}")
+    parser.add_argument(
+        "--prefix",
+        type=Path,
+        default=Path(PREFIX),
+        metavar="DIR",
+        help=f"directory of the installation (default: {PREFIX})",
+    )
     args = parser.parse_args(argv)
-    code = 0
+    return outcome(f"{PROG}: error", lambda: _show(args.prefix))
+
+
+def _show(prefix: Path) -> int:
+    """One that cannot be read leaves the others."""
+    errors = []
     for kind in _KINDS:
         try:
-            version = version_of(args.prefix / "versions" / f"{kind}.xml")
+            version = version_of(prefix / "versions" / f"{kind}.xml")
         except QaicKitError as error:
-            print(f"{PROG}: error: {error}", file=sys.stderr)
-            code = 1
+            errors.append(f"{PROG}: error: {error}")
             continue
         print(f"{kind}:{'not found' if version is None else version}")
-    return code
+    print("".join(f"{line}\n" for line in errors), end="", file=sys.stderr)
+    return 1 if errors else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(as_process(main))

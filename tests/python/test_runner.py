@@ -223,7 +223,7 @@ def test_batch_json_runs_each_and_compares(
     save(path.parent / "m_3.raw", [12], np.int64)  # in place of -3
     done = run(*arguments)
     assert done.code == 1
-    assert "output 'm' of inference 3: differs from what was expected by up to 15" in done.err
+    assert "inference 3: output 'm' differs from what was expected by up to 15" in done.err
     assert done.rate[0] == 5
     for name in ("m_3.raw", "y_out_0.raw"):
         (path.parent / name).unlink()
@@ -327,7 +327,83 @@ def test_expected_output_files(run: Run, qpc: Callable[[int], Path], tmp_path: P
     (data["y/out"] + 1).tofile(tmp_path / "y_out")
     done = run(*arguments)
     assert done.code == 1
-    assert "output 'y/out' of inference 0: differs" in done.err
+    lines = done.err.splitlines()
+    # In the order of inferences, however the threads took turns.
+    assert lines[:2] == [
+        f"qaic-runner: error: inference {index}: output 'y/out' differs from what was expected by "
+        "up to 1"
+        for index in (0, 1)
+    ]
+
+
+def test_what_was_to_be_compared_is_compared_or_refused(
+    run: Run, qpc: Callable[[int], Path], tmp_path: Path
+) -> None:
+    """An end with 0 would say that the outputs are right."""
+    for name, value in row(3).items():
+        value.tofile(tmp_path / name.replace("/", "_"))
+    done = run("-t", qpc(1), "-o", "y_out", "-o", "m")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        2, "qaic-runner: error: --output-file goes with --input-file",
+    )  # fmt: skip
+    done = run("-t", qpc(1), "-i", "x", "-i", "n", "-o", "y_out", "-o", "nowhere")
+    assert (done.code, done.err) == (
+        1, "qaic-runner: error: cannot read 'nowhere': No such file or directory\n",
+    )  # fmt: skip
+    done = run("-t", qpc(4), "-i", "x", "-i", "n", "-o", "y_out", "-o", "m")
+    assert done.code == 1
+    assert "stacked to a batch of 4" in done.err
+
+
+@pytest.mark.parametrize(
+    ("content", "found"), [(b"", "nothing"), (b"\n \n", "nothing"), (b"\0\xff\n", "binary data")]
+)
+def test_a_list_that_is_none(
+    content: bytes, found: str, run: Run, qpc: Callable[[int], Path], tmp_path: Path
+) -> None:
+    (tmp_path / "list").write_bytes(content)
+    done = run("-t", qpc(1), "--aic-batch-input-file-list", "list")
+    assert done.code == 1
+    assert done.out == ""
+    assert done.err.endswith(f"the comma-separated files of each inference, got {found}\n")
+
+
+def test_nothing_was_written_is_told(run: Run, qpc: Callable[[int], Path], tmp_path: Path) -> None:
+    done = run(
+        "-t", qpc(1), "-n", 4, "-a", 2, "--aic-profiling-type", "latency",
+        "--aic-profiling-start-iter", 2, "--write-output-start-iter", 3,
+    )  # fmt: skip
+    assert done.code == 0
+    assert "WARNING: the profiles of activation 0, 1 are empty: no inference came to" in done.err
+    assert "WARNING: no outputs were written: no activation came to inference 3" in done.err
+
+
+def test_plot(run: Run, qpc: Callable[[int], Path], tmp_path: Path) -> None:
+    """The words in the figure are the run's: its rate, its activations, its stages."""
+    done = run("-t", qpc(1), "-n", 30, "-a", 2, "--plot", "run.svg")
+    assert done.code == 0, done.err
+    text = (tmp_path / "run.svg").read_text()
+    (line,) = [line for line in done.out.splitlines() if "Inf/Sec" in line]
+    for words in (line, "p50", "p99", "activation 1", "wait", "gather", "device", "scatter"):
+        assert f"<!-- {words}" in text, words
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("run.gif", "expected a file that ends in .png, .svg, .pdf"),
+        ("none/run.png", "cannot write there: No such file or directory"),
+        ("there.svg", "expected the name of a file"),
+    ],
+)
+def test_a_plot_that_cannot_be_is_refused_before_the_run(
+    name: str, message: str, run: Run, qpc: Callable[[int], Path], tmp_path: Path
+) -> None:
+    (tmp_path / "there.svg").mkdir()
+    done = run("-t", qpc(1), "--plot", name)
+    assert (done.code, done.out, done.err) == (
+        1, "", f"qaic-runner: error: --plot '{name}': {message}\n",
+    )  # fmt: skip
 
 
 def test_inputs_are_dumped_and_unbounded_ones_are_any_bytes(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,21 +16,24 @@ import pytest
 
 import qaickit
 from qaickit import util
+from qaickit.errors import QaicKitError
 
 SIMULATED = {"QAICKIT_SIM_DEVICES": "3", "QAICKIT_SIM_NSPS": "16,14,16"}
+
+
+def simulated() -> dict[str, str]:
+    """The environment with simulated cards."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("QAIC_", "QAICKIT_SIM"))}
+    return kept | SIMULATED | {"QAIC_LIB": str(util.sim_path())}
 
 
 def python(
     *arguments: str, variables: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """A Python of its own: a process opens one library for good."""
-    environment = {
-        k: v for k, v in os.environ.items() if not k.startswith(("QAIC_", "QAICKIT_SIM"))
-    }
-    environment |= SIMULATED | {"QAIC_LIB": str(util.sim_path())} | dict(variables or {})
     return subprocess.run(
-        [sys.executable, *arguments],
-        env=environment, capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, *arguments], env=simulated() | dict(variables or {}),
+        capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
 
@@ -116,6 +120,57 @@ def test_a_table() -> None:
     lines = qaic_util("-t", "0").stdout.splitlines()
     assert lines[0].split()[:3] == ["QID", "Status", "NSP"]
     assert [line.split()[0] for line in lines[1:]] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-t", "-1"], "expected seconds, at least 0, got '-1'"),
+        (["-t", "nan"], "expected seconds, at least 0, got 'nan'"),
+        (["-t", "often"], "expected seconds, at least 0, got 'often'"),
+        (["-s", "-j", "x"], "not allowed with argument"),
+        (["-a", "-t", "1"], "not allowed with argument"),
+    ],
+)
+def test_wrong_usage(words: list[str], message: str) -> None:
+    done = qaic_util(*words)
+    assert (done.returncode, done.stdout) == (255, "")
+    assert message in done.stderr
+
+
+def test_json_without_a_name() -> None:
+    done = qaic_util("-j", "")
+    assert done.returncode == 1
+    assert done.stderr.endswith("cannot write the JSON file '.': expected the name of a file\n")
+
+
+def test_a_table_is_there_at_once_and_ends_with_ctrl_c() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "qaickit.util", "-t", "60"], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=simulated(),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]  # would wait for a buffer's worth
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+    assert lines[0].startswith("QID ")
+    assert lines[3].startswith("2 ")
+
+
+def test_a_card_that_cannot_be_queried(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Public scripts look for it on the standard output, as the vendor's open tool has it."""
+    from qaickit import _core
+
+    def fail(id: int) -> None:
+        raise QaicKitError("QStatus 500")
+
+    monkeypatch.setattr(_core, "qaic_device", fail)
+    monkeypatch.setattr(_core, "qaic_device_ids", lambda: [0])
+    monkeypatch.setattr(_core, "qaic_library", lambda: {"simulated": False})
+    assert util.main(["-q"]) == 1
+    assert capsys.readouterr() == ("Failed to query Device ID: 0\n", "QStatus 500\n")
 
 
 def test_the_librarys_version() -> None:

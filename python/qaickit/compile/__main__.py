@@ -1,8 +1,7 @@
 """`python -m qaickit.compile`."""
 
-import sys
-
+from qaickit._tools import as_process
 from qaickit.compile.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(as_process(main))

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from qaickit import options as table
-from qaickit._files import QPC_FILE_NAME, error_from_os, make_directory
+from qaickit._files import QPC_FILE_NAME, copy_file, make_directory
+from qaickit._plots import check_plot
+from qaickit._table import console_on
+from qaickit._tools import outcome
 from qaickit.compile import show
 from qaickit.compile.arguments import Arguments, read_arguments
 from qaickit.compile.env_file import write_env_file
@@ -51,24 +51,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("always", table.OptionWarning)
         warnings.showwarning = _show_warning
-        try:
-            return _run(given, prog)
-        except _UsageError as error:
-            return _failed(error.reason, WRONG_USAGE)
-        except (QaicKitError, OSError) as error:
-            return _failed(error, FAILED)
-        except KeyboardInterrupt:
-            return 130
+        return outcome("error", lambda: _run(given, prog), _code_of)
 
 
-class _UsageError(Exception):
-    def __init__(self, reason: QaicKitError) -> None:
-        self.reason = reason
+class _UsageError(InvalidArgumentError):
+    """The command line is wrong, not a file that it names."""
 
 
-def _failed(error: Exception, status: int) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return status
+def _code_of(error: QaicKitError) -> int:
+    return WRONG_USAGE if isinstance(error, _UsageError) else FAILED
 
 
 def _show_warning(message: Warning | str, *_rest: Any, **_more: Any) -> None:
@@ -89,8 +80,10 @@ def _run(given: Sequence[str], prog: str) -> int:
             return 0
         preset = arguments.preset()
         options = _options(arguments, preset)
+        if arguments.has("plot"):
+            check_plot(arguments.words["plot"])
     except InvalidArgumentError as error:
-        raise _UsageError(error) from error
+        raise _UsageError(str(error)) from error
     for text in arguments.warnings:
         _show_warning(text)
     if preset is not None or arguments.has("print-options"):
@@ -100,12 +93,11 @@ def _run(given: Sequence[str], prog: str) -> int:
         return 0
     if arguments.has("register"):
         qpc_path = _register(arguments.words["register"], options)
+        print(f"Generated binary is present at {os.path.dirname(qpc_path)}")
         return _finish(arguments, given, prog, qpc_path, options)
     model = arguments.words.get("model") or os.environ.get(_MODEL_VARIABLE, "")
     if not model:
-        raise _UsageError(
-            InvalidArgumentError(f"no model: give -m=MODEL, or set {_MODEL_VARIABLE}")
-        )
+        raise _UsageError(f"no model: give -m=MODEL, or set {_MODEL_VARIABLE}")
     with as_onnx(model, options) as onnx_path:
         settings = _settings(arguments, preset, options)
         if arguments.has("compare"):
@@ -160,10 +152,9 @@ def _of_the_profile(preset: Preset, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settings(arguments: Arguments, preset: Preset | None, options: Options) -> CompileSettings:
-    size = preset.filter_size if preset else None
-    text = arguments.words.get("calibration-filter-size")
-    if text is not None:
-        size = table.INT.convert(text)
+    size = arguments.number("calibration-filter-size")
+    if size is None and preset is not None:
+        size = preset.filter_size
     source = source_for(options)
     if source is None or size is None:
         return CompileSettings(options, source)
@@ -223,10 +214,7 @@ def _register(directory: str, options: Options) -> str:
         return str(source)
     _refuse_existing(target)
     make_directory(target, "the output directory")
-    try:
-        shutil.copyfile(source, Path(target, QPC_FILE_NAME))
-    except OSError as error:
-        raise error_from_os(error, f"cannot copy '{source}' to '{target}'") from error
+    copy_file(source, os.path.join(target, QPC_FILE_NAME), "the QPC")
     return os.path.join(target, QPC_FILE_NAME)
 
 
@@ -239,7 +227,7 @@ def _compare(arguments: Arguments, onnx_path: str, settings: CompileSettings) ->
         arguments.words["compare"],
         by_layer=arguments.has("by-layer"),
     )
-    compare.show(found, Console())
+    compare.show(found, console_on(sys.stdout))
     if arguments.has("plot"):
         compare.plot(found, arguments.words["plot"])
     return 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qaickit._plots import save_plot
 from qaickit.compiler import CompileSettings, pipeline
 from qaickit.compiler.calibration.data import Feed, open_data, sets_of
 from qaickit.compiler.calibration.feeds import feeds
 from qaickit.compiler.job import Job
 from qaickit.compiler.runtime import session_for
 from qaickit.compiler.source import OnnxSource
-from qaickit.errors import InvalidArgumentError, UnsupportedError
+from qaickit.errors import UnsupportedError
 from qaickit.options import resolve
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = npt.NDArray[Any]
 
@@ -149,28 +153,20 @@ def show(comparison: Comparison, console: Console) -> None:
 def plot(comparison: Comparison, path: str) -> None:
     """Draws the SQNR of each tensor as a bar; the suffix of `path` says the format.
 
-    Errors: UnsupportedError without matplotlib; InvalidArgumentError for a path or format that it
-    cannot write.
+    Errors: see `save_plot`.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UnsupportedError(
-            "--plot needs matplotlib: pip install 'qaickit[plot]'; the table needs nothing"
-        ) from error
     entries = [entry for entry in comparison.differences if math.isfinite(entry.sqnr)]
-    figure = Figure(figsize=(8, max(2.0, 0.25 * len(entries) + 1)), layout="constrained")
-    axes = figure.add_subplot()
-    colours = ["tab:orange" if entry.is_output else "tab:blue" for entry in entries]
-    axes.barh(range(len(entries)), [entry.sqnr for entry in entries], color=colours)
-    axes.set_yticks(range(len(entries)), [entry.name for entry in entries], fontsize=7)
-    axes.invert_yaxis()
-    axes.set_xlabel("SQNR in dB, of fp32 against compiled; outputs in orange")
-    axes.set_title(f"{comparison.samples} samples of {comparison.data}", fontsize=9)
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise InvalidArgumentError(f"cannot write the plot '{path}': {error}") from error
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        colours = ["tab:orange" if entry.is_output else "tab:blue" for entry in entries]
+        axes.barh(range(len(entries)), [entry.sqnr for entry in entries], color=colours)
+        axes.set_yticks(range(len(entries)), [entry.name for entry in entries], fontsize=7)
+        axes.invert_yaxis()
+        axes.set_xlabel("SQNR in dB, of fp32 against compiled; outputs in orange")
+        axes.set_title(f"{comparison.samples} samples of {comparison.data}", fontsize=9)
+
+    save_plot(path, (8, max(2.0, 0.25 * len(entries) + 1)), draw)
 
 
 def _reference_options(settings: CompileSettings) -> Any:

@@ -3,55 +3,94 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from onnxruntime.capi.onnxruntime_pybind11_state import get_all_opkernel_def
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from qaickit import options as table
 from qaickit._files import write_file
-from qaickit.compile.arguments import WORDS, Arguments
+from qaickit._table import console_on
+from qaickit.compile.arguments import GROUPS, Arguments
 from qaickit.compile.presets import CORES, MODELS, SCENARIOS
 from qaickit.compiler.report import CompileReport
 from qaickit.errors import InvalidArgumentError
-from qaickit.options import OPTIONS, Group, Host, Options
+from qaickit.options import OPTIONS, Group, Host, Option, Options
 
 if TYPE_CHECKING:
     from qaickit.compiler.quantise import Layer
 
 _PUBLIC_DOMAINS = ("", "ai.onnx.ml", "com.microsoft")  # others are ONNX Runtime's own
 _NEWEST = 2**31 - 1  # ONNX Runtime's word for "and later"
-_ABOUT = (
-    "Compiles an ONNX model to a QPC: python -m qaickit.compile -m=MODEL -aic-binary-dir=DIR "
-    "[options]\nAlso as qaic-exec and qaic-compile, with the vendor's command lines."
-)
+_ABOUT = """\
+usage: qaic-exec -m=MODEL -aic-binary-dir=DIR [options]
+
+Compile an ONNX model to a QPC, DIR/programqpc.bin. Also called qaic-compile and python -m
+qaickit.compile. Options are those of the vendor's compiler, written -name=value or -name; unknown
+ones are a warning, and of one given twice the later holds."""
+_END = """\
+exit code
+  0 done    1 it failed, with a line on stderr    2 wrong usage    130 after Ctrl-C
+
+examples
+  qaic-exec -m=model.onnx -onnx-define-symbol=batch,8 -aic-binary-dir=qpc -compile-only
+  qaic-exec -m=model.onnx -aic-binary-dir=qpc -convert-to-quantize -calibration-data=images.npy
+  qaic-exec -m=model.onnx -convert-to-quantize -calibration-data=images.npy --compare images.npy \\
+      --by-layer --plot layers.svg
+  qaic-exec --preset resnet50,offline,nsp.14,bs.8 -m=resnet50.onnx -load-profile=profile.yaml \\
+      -aic-binary-dir=elfs"""
+# The options of the compiler that most command lines have.
+_OFTEN = (
+    "output_dir", "onnx_define_symbol", "batchsize", "aic_num_cores", "compile_only",
+    "convert_to_fp16", "convert_to_quantize", "calibration_data", "input_list_file",
+    "dump_profile", "load_profile",
+)  # fmt: skip
+_LEFT = 34
 
 
 def help_text() -> None:
-    """The tool's own words, and where the options are."""
+    """The tool's own words, the options used most, and where the others are."""
     print(_ABOUT)
-    print()
-    for name, word in WORDS.items():
-        left = f"--{name} {word.value}".rstrip()
-        print(f"  {left:<32}{word.meaning}")
-    print()
+    for title, words in GROUPS.items():
+        print(f"\n{title}")
+        for name, word in words.items():
+            names = ", ".join([*(f"-{alias}" for alias in word.aliases), f"--{name}"])
+            _row(f"{names} {word.value}".rstrip(), word.meaning)
     print(f"  models of presets: {', '.join(MODELS)}")
     print(f"  scenarios: {', '.join(SCENARIOS)}; cores: {', '.join(CORES)}")
-    print("  all options of the compiler: --usage")
+    print("\noptions of the compiler that are used most; --usage has all")
+    for name in _OFTEN:
+        option = table.find_option(name)
+        assert option is not None
+        default = table.as_text(option.default) if option.default else ""
+        _row(_flag(option), option.meaning + (f" (default: {default})" if default else ""))
+    print(f"\n{_END}")
+
+
+def _row(left: str, right: str) -> None:
+    if len(left) >= _LEFT:
+        print(f"  {left}")
+        left = ""
+    print(f"  {left:<{_LEFT}}{right}")
+
+
+def _flag(option: Option) -> str:
+    """The flag; for what the vendor's compiler does not have, the one that it would have."""
+    return option.flag or f"-{option.name.replace('_', '-')}"
 
 
 def usage() -> None:
     """All options of the compiler, with defaults and what a host does with them."""
     print(_ABOUT)
     for option in OPTIONS:
-        if option.flag is None or option.group is Group.RUNTIME:
+        if option.group is Group.RUNTIME:
             continue
-        print(f"\n  {option.flag}: {option.expects}; default: {table.as_text(option.default)}")
+        print(f"\n  {_flag(option)}: {option.expects}; default: {table.as_text(option.default)}")
         host = "" if option.host is Host.ACTED else f" [{option.host.value}]"
         print(f"      {option.meaning}{host}")
 
@@ -80,7 +119,7 @@ def options(chosen: Options) -> None:
     grid = Table("option", "value", "from", title="Options", title_justify="left")
     for name, origin in chosen.origins.items():
         grid.add_row(Text(name), Text(table.as_text(chosen[name])), Text(origin))
-    Console().print(grid)
+    console_on(sys.stdout).print(grid)
 
 
 def report(arguments: Arguments, done: CompileReport) -> None:
@@ -88,7 +127,7 @@ def report(arguments: Arguments, done: CompileReport) -> None:
     if arguments.has("report"):
         text = json.dumps(asdict(done), indent=2, default=str)
         write_file(arguments.words["report"], text.encode(), "the report")
-    if not arguments.has("v"):
+    if not arguments.has("verbose"):
         return
     grid = Table("pass", title="Passes", title_justify="left")
     for heading in ("nodes", "weight bytes", "seconds"):
@@ -102,9 +141,9 @@ def report(arguments: Arguments, done: CompileReport) -> None:
             f"{entry.seconds:.3f}",
             Text("\n".join(entry.notes)),
         )
-    Console().print(grid)
+    console_on(sys.stdout).print(grid)
     if done.layers:
-        Console().print(_layers(done.layers))
+        console_on(sys.stdout).print(_layers(done.layers))
 
 
 def _layers(layers: Sequence[Layer]) -> Table:

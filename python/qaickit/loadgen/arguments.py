@@ -34,9 +34,18 @@ which setting holds
 
 exit code
   0 valid, no errors    1 INVALID, LoadGen errors or failed samples
-  2 bad flags or input  130 interrupted
+  2 bad flags or input  130 interrupted (143 by SIGTERM)
 
-LoadGen's own logs are left in the output directory.
+files in the output directory
+  mlperf_log_summary.txt, mlperf_log_detail.txt, mlperf_log_accuracy.json   LoadGen's own logs
+  accuracy.txt   top-1, of --mode accuracy and submission    user.conf   the one that was used
+
+examples
+  python -m qaickit.loadgen
+  python -m qaickit.loadgen --mode accuracy --scenario SingleStream
+  python -m qaickit.loadgen --model resnet50.onnx --scenario Server --target-qps 99 --plot run.svg
+  python -m qaickit.loadgen --model qpc/programqpc.bin --model-name resnet50 \\
+      --user-conf user.conf --dataset images.npz --workload classification --output-dir run_1
 """
 
 

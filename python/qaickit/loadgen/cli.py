@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from rich.console import Console
-
 from qaickit import _core
 from qaickit._files import write_file
+from qaickit._table import console_on
+from qaickit._tools import INTERRUPTED, outcome
 from qaickit.errors import (
     DataLossError,
     FailedPreconditionError,
@@ -68,7 +68,7 @@ from qaickit.loadgen.user_conf import Conf, check_audit, read_conf
 
 __all__ = ["main"]
 
-EXIT_GOOD, EXIT_BAD_RESULT, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_GOOD, EXIT_BAD_RESULT, EXIT_BAD_INPUT = 0, 1, 2
 
 # The caller can put these right; others mean that the run itself went wrong.
 _INPUT_ERRORS = (
@@ -94,14 +94,19 @@ class _OneTest:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one test and return the exit code. Once in a process."""
     args = parse(argv)
-    try:
-        return _Run(args).run()
-    except KeyboardInterrupt:
-        print("interrupted before the test began", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except QaicKitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT if isinstance(error, _INPUT_ERRORS) else EXIT_BAD_RESULT
+
+    def work() -> int:
+        try:
+            return _Run(args).run()
+        except KeyboardInterrupt:
+            print("interrupted before the test began", file=sys.stderr)
+            return INTERRUPTED
+
+    return outcome("error", work, _code_of)
+
+
+def _code_of(error: QaicKitError) -> int:
+    return EXIT_BAD_INPUT if isinstance(error, _INPUT_ERRORS) else EXIT_BAD_RESULT
 
 
 class _Run:
@@ -110,8 +115,8 @@ class _Run:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         # The standard output may be asked for by JSON.
-        self.out = Console(stderr=args.json == _STDOUT)
-        self.err = Console(stderr=True)
+        self.out = console_on(sys.stderr if args.json == _STDOUT else sys.stdout)
+        self.err = console_on(sys.stderr)
 
     def run(self) -> int:
         args = self.args
@@ -164,9 +169,9 @@ class _Run:
         report = _collect(target, settings, test, self.args.harness, interrupted, ended)
         self._publish(report)
         if not ended:
-            _leave(EXIT_INTERRUPTED)
+            _leave(INTERRUPTED)
         if interrupted:
-            return EXIT_INTERRUPTED
+            return INTERRUPTED
         return EXIT_GOOD if report.is_good else EXIT_BAD_RESULT
 
     def _start(self, target: Target, settings: Settings) -> RunningTest:

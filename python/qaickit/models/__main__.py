@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from qaickit.errors import InvalidArgumentError, QaicKitError
+from qaickit._tools import as_process, outcome
+from qaickit.errors import InvalidArgumentError
 from qaickit.models import MODELS, find_model
 
 
@@ -44,16 +45,16 @@ def main(argv: list[str] | None = None) -> int:
     build.add_argument("name", metavar="NAME")
     build.add_argument("--output", type=Path, metavar="PATH", help="default: the cache directory")
     args = parser.parse_args(argv)
-    try:
+
+    def work() -> int:
         if args.command == "list":
             _list()
         else:
             _build(args.name, args.output)
-    except (QaicKitError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return 0
+
+    return outcome("error", work)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(as_process(main))

@@ -1,5 +1,6 @@
 """``python -m qaickit.runner``."""
 
+from qaickit._tools import as_process
 from qaickit.runner.cli import main
 
-raise SystemExit(main())
+raise SystemExit(as_process(main))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,79 +76,123 @@ _FLAG = {"action": "store_true"}
 _PATH = {"metavar": "PATH"}
 _PATHS = {"metavar": "PATH", "action": "append", "default": []}
 
+_DESCRIPTION = """\
+Run a QPC over and over on any device, and tell how many inferences it did in a second. Options,
+files and lines are those of the vendor's tool; long options may be written with one dash.
+"""
+_EPILOG = """\
+what is written where
+  OUT/NAME-activation-A-inf-N.bin         output NAME of inference N of activation A, raw
+  PROF/aic-profiling-program-A-latency.txt   latencies of activation A in microseconds, as CSV
+  PROF/aic-profiling-program-A-trace.json    for chrome://tracing or Perfetto
+  PROF/aic-profiling-program-0-activation-A-inf-N.txt   stages and operators of one inference
+  Inferences are counted for each activation: activation a of A runs a, a + A, a + 2A and so on.
+  Inf/Sec counts samples: inferences x batch size / seconds.
+
+exit code
+  0 done    1 an error, or outputs that differ from those expected (by over 1e-3 + 1e-2 |expected|)
+  2 wrong usage    130 after Ctrl-C, 143 after SIGTERM; what was finished is kept and told
+
+examples
+  qaic-runner -t qpc -n 1000 -a 4
+  qaic-runner -t qpc -i image.raw --write-output-dir out
+  qaic-runner -t qpc -a 2 --time 20 --aic-profiling-type latency --aic-profiling-num-samples 10000
+  qaic-runner -t qpc --backend cpu --time 5 --plot latency.svg
+"""
+
 # fmt: off
-OPTIONS: tuple[Row, ...] = (
-    Row(("-t", "--test-data"), "directory with programqpc.bin, or a QPC",
-        {**_PATH, "required": True}),
-    Row(("--backend",), "kind of device; not given: $QAICKIT_BACKEND, else a card if one is there, "
-        "else the CPU", {"metavar": "NAME"}),
-    Row(("-d", "--aic-device-id", "--dev"), "device; not given: the first with room for it",
-        {**_INDEX, "dest": "device"}),
-    Row(("-D", "--aic-device-map", "--dev-list"), "0,1: the first of these with room for it; 0:1: "
-        "a program over several cards", {"metavar": "LIST", "dest": "device_list"}),
-    Row(("-i", "--input-file"), "input data, for each input in binding order; none: random",
-        _PATHS),
-    Row(("-o", "--output-file"), "expected output, for each output in binding order, to compare "
-        "all inferences with", _PATHS),
-    Row(("-c", "--aic-batch-json-input"), "JSON file that lists the buffers of each inference",
-        {**_PATH, "nargs": "?", "dest": "batch_json", "action": _GivenValue}),
-    Row(("--aic-batch-input-directory",), "every file in it is the input of one inference",
-        {**_PATH, "dest": "batch_directory"}),
-    Row(("--aic-batch-input-file-list",), "each line has the comma-separated files of one "
-        "inference", {**_PATH, "dest": "batch_list"}),
-    Row(("--aic-batch-max-memory",), "MB of input files to load beforehand; those beyond are read "
-        "whenever they are used (1024)", {**_COUNT, "default": 1024, "dest": "max_memory"}),
-    Row(("--auto-batch-input",), "1: inputs for batch size 1 are stacked (1)",
-        {"type": int, "choices": (0, 1), "default": 1}),
-    Row(("-n", "--num-iter"), f"inferences ({DEFAULT_ITERATIONS}, or one for each batch input)",
-        _INDEX),
-    Row(("--time",), "seconds to submit inferences for", _TIME),
-    Row(("-a", "--aic-num-of-activations"), "activations (1)",
-        {**_COUNT, "default": 1, "dest": "num_activations"}),
-    Row(("-S", "--set-size"), "inferences in flight of each activation (10)",
-        {**_COUNT, "default": 10}),
-    Row(("-T", "--aic-threads-per-queue"), "threads of each queue of a card",
-        {**_COUNT, "dest": "threads_per_queue"}),
-    Row(("--submit-timeout",), "milliseconds to wait for a card",
-        {**_INDEX, "dest": "submit_retry_timeout_ms"}),
-    Row(("--submit-retry-count",), "waits for a card before giving up",
-        {**_INDEX, "dest": "submit_num_retries"}),
-    Row(("--write-output-dir",), "existing directory for output files", _PATH),
-    Row(("--write-output-start-iter",), "first inference of each activation whose outputs are "
-        "written (0)", _INDEX),
-    Row(("--write-output-num-samples",), "number of inferences of each activation whose outputs "
-        "are written (1)", _COUNT),
-    Row(("--dump-input-buffers",), "write the inputs that are loaded there too", _FLAG),
-    Row(("--unbound-random",), "random inputs of any bytes", _FLAG),
-    Row(("--bound-random",), "random inputs in range (the default)", _FLAG),
-    Row(("--aic-profiling-type", "--aic-profiling-format"), "profile to write, for each "
-        "activation; can be given again",
-        {"choices": _PROFILES, "action": "append", "default": [], "dest": "profiles"}),
-    Row(("--aic-profiling-out-dir",), "existing directory for profiles (.)",
-        {**_PATH, "default": ".", "dest": "profile_dir"}),
-    Row(("--aic-profiling-start-iter",), "first inference of a profile (0)",
-        {**_INDEX, "default": 0, "dest": "profile_start"}),
-    Row(("--aic-profiling-start-delay",), "milliseconds before a profile begins",
-        {**_TIME, "default": 0.0, "dest": "profile_delay"}),
-    Row(("--aic-profiling-num-samples",), "number of inferences in a profile (1)",
-        {**_COUNT, "default": 1, "dest": "profile_samples"}),
-    Row(("--aic-profiling-duration",), "milliseconds that a profile covers",
-        {**_TIME, "dest": "profile_duration"}),
-    Row(("--aic-profiling-sampling-rate",), "share of the inferences in a profile (full)",
-        {"choices": tuple(SAMPLING), "default": "full", "dest": "profile_rate"}),
-    Row(("--aic-profiling-reporting-rate",), "milliseconds after which the files of a streaming "
-        "profile are written anew (500)", {**_PERIOD, "default": 500.0, "dest": "profile_period"}),
-    Row(("-l", "--live-reporting"), "tell how far it is while it runs", _FLAG),
-    Row(("-r", "--live-reporting-period"), "milliseconds between reports (1000)",
-        {**_PERIOD, "default": 1000.0, "dest": "live_period"}),
-    Row(("-s", "--stats"), "tell the latencies while it runs", _FLAG),
-    Row(("-p", "--pre-post-processing"), "off: buffers as the card has them, after the last stage "
-        "of pre-processing and before the first of post-processing (on)",
-        {"choices": ("on", "off"), "default": "on"}),
-    Row(("--aic-lib-path",), "the vendor's library; as the variable QAIC_LIB", _PATH),
-    Row(("-v", "--verbose"), "tell what it runs on", _FLAG),
-)
+GROUPS: Mapping[str, tuple[Row, ...]] = {
+    "program and device": (
+        Row(("-t", "--test-data"), "directory with programqpc.bin, or a QPC",
+            {**_PATH, "required": True}),
+        Row(("--backend",), "kind of device (default: $QAICKIT_BACKEND, else a card if one is "
+            "there, else the CPU)", {"metavar": "NAME"}),
+        Row(("-d", "--aic-device-id", "--dev"), "device (default: the first with room for it)",
+            {**_INDEX, "dest": "device"}),
+        Row(("-D", "--aic-device-map", "--dev-list"), "0,1: the first of these with room for it; "
+            "0:1: a program over several cards", {"metavar": "LIST", "dest": "device_list"}),
+        Row(("--aic-lib-path",), "the vendor's library; as the variable QAIC_LIB", _PATH),
+    ),
+    "how much to run": (
+        Row(("-n", "--num-iter"), f"inferences (default: {DEFAULT_ITERATIONS}, or one for each "
+            "batch input)", _INDEX),
+        Row(("--time",), "submit inferences for so many seconds instead",
+            {"type": _number(0.001, float), "metavar": "SECONDS"}),
+        Row(("-a", "--aic-num-of-activations"), "instances side by side (default: 1)",
+            {**_COUNT, "default": 1, "dest": "num_activations"}),
+        Row(("-S", "--set-size"), "inferences in flight of each activation (default: 10)",
+            {**_COUNT, "default": 10}),
+        Row(("-T", "--aic-threads-per-queue"), "threads of each queue of a card (default: 4)",
+            {**_COUNT, "dest": "threads_per_queue"}),
+        Row(("--submit-timeout",), "milliseconds that a card may take to accept an inference "
+            "(default: 0, no bound)", {**_INDEX, "dest": "submit_retry_timeout_ms"}),
+        Row(("--submit-retry-count",), "how often it is asked again (default: 5)",
+            {**_INDEX, "dest": "submit_num_retries"}),
+        Row(("-p", "--pre-post-processing"), "off: buffers as the card has them, after the last "
+            "stage of pre-processing and before the first of post-processing (default: on)",
+            {"choices": ("on", "off"), "default": "on"}),
+    ),
+    "inputs (default: random, always the same)": (
+        Row(("-i", "--input-file"), "raw data, for each input in binding order", _PATHS),
+        Row(("-o", "--output-file"), "with -i: expected output, for each output in binding order, "
+            "to compare all inferences with", _PATHS),
+        Row(("-c", "--aic-batch-json-input"), "JSON file that lists the buffers of each inference",
+            {**_PATH, "nargs": "?", "dest": "batch_json", "action": _GivenValue}),
+        Row(("--aic-batch-input-directory",), "every file in it is the input of one inference",
+            {**_PATH, "dest": "batch_directory"}),
+        Row(("--aic-batch-input-file-list",), "each line has the comma-separated files of one "
+            "inference", {**_PATH, "dest": "batch_list"}),
+        Row(("--aic-batch-max-memory",), "MB of input files to load beforehand; those beyond are "
+            "read whenever they are used (default: 1024)",
+            {**_COUNT, "default": 1024, "dest": "max_memory"}),
+        Row(("--auto-batch-input",), "1: inputs for batch size 1 are stacked (default: 1)",
+            {"type": int, "choices": (0, 1), "default": 1}),
+        Row(("--bound-random",), "random inputs in range (the default)", _FLAG),
+        Row(("--unbound-random",), "random inputs of any bytes", _FLAG),
+        Row(("--dump-input-buffers",), "write the inputs beside the outputs", _FLAG),
+    ),
+    "outputs": (
+        Row(("--write-output-dir",), "existing directory for output files (default: here, where "
+            "one of the next two is given; else none are written)", _PATH),
+        Row(("--write-output-start-iter",), "first inference of each activation whose outputs are "
+            "written (default: 0)", _INDEX),
+        Row(("--write-output-num-samples",), "number of inferences of each activation whose "
+            "outputs are written (default: 1)", _COUNT),
+    ),
+    "profiles, of each activation": (
+        Row(("--aic-profiling-type", "--aic-profiling-format"), "latency, trace or stats; "
+            "latency_stream and trace_stream are written anew while it runs; can be given again",
+            {"choices": _PROFILES, "action": "append", "default": [], "dest": "profiles",
+             "metavar": "TYPE"}),
+        Row(("--aic-profiling-out-dir",), "existing directory for them (default: here)",
+            {**_PATH, "default": ".", "dest": "profile_dir"}),
+        Row(("--aic-profiling-start-iter",), "first inference (default: 0)",
+            {**_INDEX, "default": 0, "dest": "profile_start"}),
+        Row(("--aic-profiling-num-samples",), "number of inferences (default: 1)",
+            {**_COUNT, "default": 1, "dest": "profile_samples"}),
+        Row(("--aic-profiling-start-delay",), "milliseconds before they begin (default: 0)",
+            {**_TIME, "default": 0.0, "dest": "profile_delay"}),
+        Row(("--aic-profiling-duration",), "milliseconds that they cover (default: all)",
+            {**_TIME, "dest": "profile_duration"}),
+        Row(("--aic-profiling-sampling-rate",), f"share of the inferences: {', '.join(SAMPLING)} "
+            "(default: full)", {"choices": tuple(SAMPLING), "default": "full",
+                                "dest": "profile_rate", "metavar": "SHARE"}),
+        Row(("--aic-profiling-reporting-rate",), "milliseconds after which streaming ones are "
+            "written anew (default: 500)",
+            {**_PERIOD, "default": 500.0, "dest": "profile_period"}),
+    ),
+    "what to show": (
+        Row(("-l", "--live-reporting"), "tell how far it is while it runs", _FLAG),
+        Row(("-s", "--stats"), "tell the latencies while it runs", _FLAG),
+        Row(("-r", "--live-reporting-period"), "milliseconds between reports (default: 1000)",
+            {**_PERIOD, "default": 1000.0, "dest": "live_period"}),
+        Row(("--plot",), "draw the latencies and stages of all inferences into a .png, .svg or "
+            ".pdf file", {"metavar": "FILE"}),
+        Row(("-v", "--verbose"), "tell what it runs on", _FLAG),
+    ),
+}
 # fmt: on
+OPTIONS: tuple[Row, ...] = tuple(row for rows in GROUPS.values() for row in rows)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -159,12 +203,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=PROG,
         usage="%(prog)s -t DIRECTORY [options]; --help lists them",
-        description="Run a QPC over and over, on any device.",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-        epilog="Long options may also be written with one dash.",
+        epilog=_EPILOG,
     )
-    for row in OPTIONS:
-        parser.add_argument(*row.names, help=row.help, **row.settings)
+    for title, rows in GROUPS.items():
+        group = parser.add_argument_group(title)
+        for row in rows:
+            group.add_argument(*row.names, help=row.help, **row.settings)
     args, left = parser.parse_known_args(_with_two_dashes(argv))
     args.warnings = _unknown(parser, left)
     _refuse_pairs(parser, args)
@@ -223,6 +270,8 @@ def _with_two_dashes(argv: Sequence[str]) -> list[str]:
     return words
 
 
+# The first is nothing without one of the others.
+_NEEDS = (("output_file", ("input_file",)),)
 _EXCLUSIVE = (
     ("num_iter", "time"),
     ("device", "device_list"),
@@ -238,8 +287,10 @@ _EXCLUSIVE = (
 
 def _refuse_pairs(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     names = {row.dest: row.names[-1] for row in OPTIONS}
+    given = {row.dest for row in OPTIONS if getattr(args, row.dest) not in (None, False, [])}
     for one, other in _EXCLUSIVE:
-        if getattr(args, one) not in (None, False, []) and getattr(args, other) not in (
-            None, False, [],
-        ):  # fmt: skip
+        if {one, other} <= given:
             parser.error(f"{names[one]} and {names[other]} exclude each other; give one of them")
+    for one, others in _NEEDS:
+        if one in given and not given.intersection(others):
+            parser.error(f"{names[one]} goes with {' or '.join(names[name] for name in others)}")

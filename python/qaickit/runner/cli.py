@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import bisect
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from qaickit._files import error_from_os
-from qaickit.errors import InvalidArgumentError, QaicKitError
+from qaickit._plots import check_plot
+from qaickit._tools import outcome
+from qaickit.errors import InvalidArgumentError
 from qaickit.runner import engine, inputs, profiles
 from qaickit.runner.arguments import DEFAULT_ITERATIONS, PROG, parse
 from qaickit.runner.interrupts import Interrupts
 from qaickit.runner.live import Live
 from qaickit.runner.opening import open_session
+from qaickit.runner.plot import Plot
 from qaickit.runner.reports import Reports, existing_directory
 from qaickit.session import Session
 
@@ -32,20 +36,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse(sys.argv[1:] if argv is None else argv)
     for text in args.warnings:
         _warn(text)
-    try:
+
+    def work() -> int:
+        if args.plot is not None:
+            check_plot(args.plot)
         if args.aic_lib_path is not None:
             os.environ["QAIC_LIB"] = args.aic_lib_path
         with open_session(args, _warn) as session:
             return _Job(args, session).run()
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    except OSError as error:
-        found = error if isinstance(error, QaicKitError) else error_from_os(error, "cannot write")
-        print(f"{PROG}: error: {found}", file=sys.stderr)
-        return 1
-    except QaicKitError as error:
-        print(f"{PROG}: error: {error}", file=sys.stderr)
-        return 1
+
+    return outcome(f"{PROG}: error", work)
 
 
 def _warn(text: str) -> None:
@@ -72,7 +72,10 @@ class _Job:
         self._length = engine.Length(self._inferences(), args.time)
         self._written = self._range_of_outputs()
         self._reports = Reports(args, session, self._feeds)
-        self._mismatches: list[str] = []
+        self._plot = None if args.plot is None else Plot(args.plot, args.num_activations)
+        self._outputs_written = 0
+        self._lock = threading.Lock()
+        self._mismatches: list[tuple[int, str]] = []  # the first ones, by inference
         self._mismatch_count = 0
 
     def run(self) -> int:
@@ -81,10 +84,20 @@ class _Job:
             self._dump_inputs()
         with Interrupts() as interrupts:
             run = self._run(interrupts)
-        self._reports.write()
-        self._tell_rate(run)
-        for text in self._mismatches:
-            print(f"{PROG}: error: {text}", file=sys.stderr)
+        for text in self._reports.write():
+            _warn(text)
+        if self._written and not self._outputs_written:
+            _warn(
+                f"no outputs were written: no activation came to inference {self._written.start}; "
+                "see --write-output-start-iter"
+            )
+        if self._plot is not None:
+            self._plot.write(self._summary(run))
+        print(" ---- Stats ----")
+        print(self._summary(run))
+        sys.stdout.flush()
+        for index, text in self._mismatches:
+            print(f"{PROG}: error: inference {index}: {text}", file=sys.stderr)
         if self._mismatch_count > len(self._mismatches):
             left = self._mismatch_count - len(self._mismatches)
             print(f"{PROG}: error: and {left} more outputs that differ", file=sys.stderr)
@@ -106,9 +119,11 @@ class _Job:
         def look(record: engine.Record, outputs: dict[str, inputs.Array]) -> None:
             live.add(record)
             self._reports.add(record)
+            if self._plot is not None:
+                self._plot.add(record)
             self._look(record.place, outputs)
 
-        seen = args.profiles or args.stats or self._written or self._feeds.has_expected
+        seen = args.profiles or args.stats or args.plot or self._written or self._feeds.has_expected
         if not seen and len(self._feeds) == 1:
             return engine.run_natively(self._session, self._feeds, self._length, tick)
         observed = engine.Observed(
@@ -162,6 +177,7 @@ class _Job:
     def _look(self, place: engine.Place, outputs: dict[str, inputs.Array]) -> None:
         self._compare(place, outputs)
         if place.number in self._written:
+            self._outputs_written += 1
             for name, value in outputs.items():
                 activation, number = place.activation, place.number
                 file = f"{_file_name(name)}-activation-{activation}-inf-{number}.bin"
@@ -173,30 +189,29 @@ class _Job:
         for name, expected in self._feeds[place.index % len(self._feeds)].expected.items():
             found = outputs[name]
             if found.shape != expected.shape:
-                text = f"expected shape {expected.shape}, got {found.shape}"
+                text = f"has shape {found.shape}, expected {expected.shape}"
             elif np.allclose(found, expected, rtol=_RELATIVE, atol=_ABSOLUTE, equal_nan=True):
                 continue
             else:
                 gap = np.max(np.abs(found.astype(np.float64) - expected.astype(np.float64)))
                 text = f"differs from what was expected by up to {gap:g}"
-            self._mismatch_count += 1
-            if len(self._mismatches) < _MISMATCHES_TOLD:
-                self._mismatches.append(f"output '{name}' of inference {place.index}: {text}")
+            with self._lock:
+                self._mismatch_count += 1
+                bisect.insort(self._mismatches, (place.index, f"output '{name}' {text}"))
+                del self._mismatches[_MISMATCHES_TOLD:]
 
     def _write(self, name: str, value: inputs.Array) -> None:
         profiles.replace_file(self._output_dir(), name, value.tobytes())
 
     # --- after
 
-    def _tell_rate(self, run: engine.Run) -> None:
+    def _summary(self, run: engine.Run) -> str:
         batch = self._session.batch_size
         rate = run.inferences * batch / run.seconds if run.seconds > 0 else 0.0
-        print(" ---- Stats ----")
-        print(
+        return (
             f"InferenceCnt {run.inferences} TotalDuration {run.seconds * 1e6:.0f}us "
             f"BatchSize {batch} Inf/Sec {rate:.3f}"
         )
-        sys.stdout.flush()
 
 
 def _tell_bindings_json(test_data: str) -> None:

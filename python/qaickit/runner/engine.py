@@ -14,6 +14,10 @@ from qaickit.session import Session
 _TICK_SECONDS = 0.025
 
 
+# Of the time of an inference, in their order.
+STAGES = ("wait", "gather", "device", "scatter")
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """An inference: its number of all, its activation, and its number among that one's."""

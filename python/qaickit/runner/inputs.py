@@ -38,10 +38,15 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Sample:
-    """The files of one inference: inputs, and expected outputs (which may be none)."""
+    """The files of one inference: inputs, and expected outputs (which may be none).
+
+    `must_match`: the outputs were named to be compared with; else files that are not there yet are
+    no error, since public scripts list in their JSON what is yet to be written.
+    """
 
     inputs: tuple[Buffer, ...]
     expected: tuple[Buffer, ...] = ()
+    must_match: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class _Tensor:
                 size = os.path.getsize(path)
             except OSError as error:
                 return f"cannot read '{path}': {error.strerror}"
+            if os.path.isdir(path):
+                return f"'{path}' for {side} '{self.name}': expected a file, got a directory"
             if size != wanted:
                 return (
                     f"'{path}' for {side} '{self.name}': expected {wanted} bytes, {self.dtype} "
@@ -152,23 +159,34 @@ def read_samples(args: argparse.Namespace, session: Session) -> list[Sample]:
     Errors: InvalidArgumentError and those of the file system, naming file and entry.
     """
     inputs, outputs = session.model_input_shape_dict, session.model_output_shape_dict
-    comparable = ShapeDict({k: v for k, v in outputs.items() if k != _CYCLE_COUNTS})
-    expected = _in_order(args.output_file, comparable, "-o") if args.output_file else ()
     if args.batch_json is not None:
         return _from_json(args.batch_json)
     if args.batch_directory is not None:
         files = _files_in(args.batch_directory)
         return [Sample(_in_order([path], inputs, "--aic-batch-input-directory")) for path in files]
     if args.batch_list is not None:
-        rows = read_file(args.batch_list, "the list of input files").decode().splitlines()
         return [
-            Sample(_in_order([p.strip() for p in row.split(",")], inputs, args.batch_list))
-            for row in rows
-            if row.strip()
+            Sample(_in_order([path.strip() for path in row.split(",")], inputs, args.batch_list))
+            for row in _rows_of(args.batch_list)
         ]
     if args.input_file:
-        return [Sample(_in_order(args.input_file, inputs, "-i"), expected)]
+        comparable = ShapeDict({k: v for k, v in outputs.items() if k != _CYCLE_COUNTS})
+        expected = _in_order(args.output_file, comparable, "-o") if args.output_file else ()
+        return [Sample(_in_order(args.input_file, inputs, "-i"), expected, bool(expected))]
     return []
+
+
+def _rows_of(path: str) -> list[str]:
+    """The lines of a list of files that hold anything; errors name the list."""
+    text = os.fsdecode(read_file(path, "the list of input files"))
+    rows = [row for row in text.splitlines() if row.strip()]
+    if not rows or "\0" in text:
+        found = "nothing" if not rows else "binary data"
+        raise InvalidArgumentError(
+            f"'{path}': expected a line with the comma-separated files of each inference, got "
+            f"{found}"
+        )
+    return rows
 
 
 def load_feeds(
@@ -185,7 +203,11 @@ def load_feeds(
     batch = session.batch_size
     sets = _shape_sets(session)
     if stack and batch > 1 and not sets and samples and _is_single(samples[0], inputs, batch):
-        # One expected file cannot tell of a whole batch.
+        if any(sample.must_match for sample in samples):
+            raise InvalidArgumentError(
+                f"-o: the inputs are for one sample and are stacked to a batch of {batch}, which "
+                "one sample's outputs cannot be compared with; give -i files of a whole batch"
+            )
         rows = [
             _Row(tuple(_stacked(name, group, spec, batch) for name, spec in inputs.items()))
             for group in (samples[at : at + batch] for at in range(0, len(samples), batch))
@@ -236,8 +258,8 @@ def random_feed(session: Session, *, any_bytes: bool) -> Feed:
 def _in_order(paths: Sequence[str], shapes: ShapeDict, where: str) -> tuple[Buffer, ...]:
     if len(paths) != len(shapes):
         raise InvalidArgumentError(
-            f"{where}: expected {len(shapes)} files, in the order {', '.join(shapes)}; got "
-            f"{len(paths)}"
+            f"{where}: expected {len(shapes)} file{'s' * (len(shapes) != 1)}, in the order "
+            f"{', '.join(shapes)}; got {len(paths)}"
         )
     return tuple(Buffer(name, path) for name, path in zip(shapes, paths, strict=True))
 
@@ -254,9 +276,9 @@ def _files_in(directory: str) -> list[str]:
 
 def _from_json(path: str) -> list[Sample]:
     """{"IO-files": [[{"path", "io-direction", "map-to", ...}, ...], ...]}, a list an inference."""
+    data = read_file(path, "the list of buffers")
     try:
-        document = json.loads(read_file(path, "the list of buffers"))
-        rows = document["IO-files"]
+        rows = json.loads(data)["IO-files"]
         samples = [
             Sample(
                 tuple(_buffer(entry, path) for entry in row if entry["io-direction"] == "in"),
@@ -264,7 +286,7 @@ def _from_json(path: str) -> list[Sample]:
             )
             for row in rows
         ]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidArgumentError(
             f"'{path}': expected {{\"IO-files\": [[{{path, io-direction: in or out, map-to, and "
             f"dims if need be}}, ...], ...]}}: {type(error).__name__}: {error}"
@@ -277,6 +299,8 @@ def _from_json(path: str) -> list[Sample]:
 def _buffer(entry: dict[str, Any], json_path: str) -> Buffer:
     if entry["io-direction"] not in ("in", "out"):
         raise ValueError(f"io-direction {entry['io-direction']!r}")
+    if "\0" in entry["path"]:
+        raise ValueError(f"path {entry['path']!r}")
     dims = entry.get("dims")
     # Relative to the JSON file, or, as public scripts also have it, to where the tool runs.
     beside = Path(json_path).parent / entry["path"]
@@ -333,7 +357,7 @@ def _row(sample: Sample, chosen: _Shapes, inputs: ShapeDict, outputs: ShapeDict)
         tuple(
             tensor(buffer, outputs, "output")
             for buffer in sample.expected
-            if os.path.exists(buffer.path)  # public scripts list outputs yet to be
+            if sample.must_match or os.path.exists(buffer.path)
         ),
     )
 

@@ -18,7 +18,7 @@ import onnxruntime
 from qaickit import _core
 from qaickit._files import read_file, write_file
 from qaickit.errors import UnsupportedError
-from qaickit.runner.engine import Record
+from qaickit.runner.engine import STAGES, Record
 from qaickit.runner.inputs import Array
 from qaickit.session import Session
 
@@ -97,8 +97,7 @@ def stats_text(program: str, record: Record, found: Sequence[Operator] | str) ->
         *(
             f"  {stage:<8} {seconds * 1e6:12.3f}"
             for stage, seconds in (
-                ("wait", record.wait), ("gather", record.gather), ("device", record.device),
-                ("scatter", record.scatter), ("total", record.total),
+                *((stage, getattr(record, stage)) for stage in STAGES), ("total", record.total),
             )
         ),
         "",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qaickit._files import write_file
-from qaickit.runner.engine import Record
+from qaickit.runner.engine import STAGES, Record
 
 # Public parsers skip so many lines before the heading, take the third column from the right as the
 # whole round trip, drop Sample, queueDepth and numInfInQueue by name, and let "N/A" pass.
@@ -24,7 +24,6 @@ _MEANING = (
     "transfers and conversions included; postProc: outputs copied; N/A: known to the card's "
     "driver only"
 )
-_STAGES = ("wait", "gather", "device", "scatter")
 
 
 def latency_table(head: Sequence[str], records: Sequence[Record]) -> str:
@@ -76,7 +75,7 @@ def trace_json(program: str, records: Sequence[Record]) -> str:
             }
         )  # fmt: skip
         start = record.start
-        for stage in _STAGES:
+        for stage in STAGES:
             seconds: float = getattr(record, stage)
             if seconds > 0:
                 times = {"ts": start * 1e6, "dur": seconds * 1e6}

@@ -70,10 +70,10 @@ class Reports:
         self._next = now + self._args.profile_period / 1e3
         self._write_tables(lambda name, data: write_file(self._directory / name, data, "a profile"))
 
-    def write(self) -> None:
-        """Writes all files; to be called at the end."""
+    def write(self) -> list[str]:
+        """Writes all files; to be called at the end. Returns what is to be warned of."""
         if not self._args.profiles:
-            return
+            return []
 
         def write(name: str, data: bytes) -> None:
             profiles.replace_file(self._directory, name, data)
@@ -88,6 +88,13 @@ class Reports:
                     text.encode(),
                 )
         self._write_tables(write)
+        empty = [str(activation) for activation, kept in enumerate(self._kept) if not kept]
+        if not empty:
+            return []
+        return [
+            f"the profiles of activation {', '.join(empty)} are empty: no inference came to "
+            f"--aic-profiling-start-iter {self._args.profile_start} in the time that they cover"
+        ]
 
     def _write_tables(self, write: Write) -> None:
         for activation, kept in enumerate(self._kept):

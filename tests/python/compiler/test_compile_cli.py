@@ -108,6 +108,11 @@ def test_output_directory(linear_onnx: Path, capsys: Capture) -> None:
         ("--scenario offline -m=a.onnx", 2, "give --preset too"),
         ("-m=a.onnx -dynamic-shape-input=x -aic-binary-dir=x", 1, "dynamic_shape_input"),
         ("-m=graph.pb -output-node-name=ArgMax", 1, "pip install 'qaickit[tensorflow]'"),
+        ("-m=a.onnx -compile-only=maybe", 2, "option 'compile_only'"),
+        ("--calibration-filter-size x -m=a.onnx", 2, "expected an integer from 1 to"),
+        ("--calibration-filter-size=0 -m=a.onnx", 2, "expected an integer from 1 to"),
+        ("--device-id=x -m=a.onnx", 2, "'--device-id': expected an integer from 0 to"),
+        ("--compare random --plot p.gif -m=a.onnx", 2, "that ends in .png, .svg, .pdf"),
         ("--register nowhere", 1, "--register nowhere: it has no programqpc.bin"),
     ],
 )
@@ -346,6 +351,23 @@ def test_compare_counts_as_numpy_does(linear_onnx: Path) -> None:
     assert found.max_error == pytest.approx(np.abs(a - b).max())
     assert found.top1 == pytest.approx((a.argmax(1) == b.argmax(1)).mean())
     assert 0 < found.max_error < 1
+
+
+def test_a_misspelt_option_is_told(linear_onnx: Path, capsys: Capture) -> None:
+    assert run(f"-m={linear_onnx} -onnx-define-symbol=batch,1 -compile-onli -aic-num-core=2") == 0
+    err = capsys.readouterr().err
+    assert "'-compile-onli' is not known and is ignored; did you mean 'compile-only'?" in err
+    assert "'-aic-num-core' is not known and is ignored; did you mean 'aic-num-cores'?" in err
+
+
+def test_a_truth_value_that_is_false(
+    linear_onnx: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    line = f"-m={linear_onnx} -onnx-define-symbol=batch,1 -write-output-dir=out -compile-only="
+    assert as_program("qaic-exec", monkeypatch, line + "true -aic-binary-dir=q1") == 0
+    assert not Path("out").exists()
+    assert as_program("qaic-exec", monkeypatch, line + "false -aic-binary-dir=q2") == 0
+    assert Path("out/y-activation-0-inf-0.bin").exists()
 
 
 def test_compare_without_matplotlib(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
