@@ -16,10 +16,13 @@ from qaickit import options as table
 from qaickit.errors import InvalidArgumentError
 from qaickit.options import Group, Option, Options
 
+_CONSTANTS = "quantization_schema_constants"
 # One flag that stands for two options.
 _BOTH: Mapping[str, tuple[str, ...]] = {
-    "quantization_schema": ("quantization_schema_activations", "quantization_schema_constants")
+    "quantization_schema": ("quantization_schema_activations", _CONSTANTS)
 }
+# Constants have no such schema of their own; the one that differs from it by the scale alone.
+_OF_CONSTANTS = {"symmetric_with_power2_scale": "symmetric"}
 _NUMBERS = {"1": "true", "0": "false"}
 _MODEL_INPUT = re.compile(r"(?P<name>.+?),(?P<type>[A-Za-z0-9_]+),\[(?P<shape>[\d,\s]*)\]")
 
@@ -76,9 +79,12 @@ def from_argv(arguments: Sequence[str]) -> Flags:
         if not argument:
             continue
         name, value = _split(argument)
-        for option in _options_of(name):
-            _add(found, option, value, argument)
-        if not _options_of(name):
+        options = _options_of(name)
+        for option in options:
+            is_shared = len(options) > 1 and option.name == _CONSTANTS
+            of_option = _OF_CONSTANTS.get(value or "", value) if is_shared else value
+            _add(found, option, of_option, argument)
+        if not options:
             found.others.append((name, argument if not name else value))
     return found
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from qaickit.compiler.graph import captured_names, tensor_bytes
+from qaickit.compiler.graph import captured_names, names_of, tensor_bytes
 from qaickit.compiler.quantise.plan import ROLES, Role
 from qaickit.compiler.weight_files import FilePart
 from qaickit.compiler.weights import map_weight
@@ -191,6 +191,8 @@ def _types(model: onnx.ModelProto) -> dict[str, int]:
     infos = (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output)
     types = {info.name: info.type.tensor_type.elem_type for info in infos}
     types.update((tensor.name, tensor.data_type) for tensor in inferred.graph.initializer)
+    sparse = (tensor.values for tensor in inferred.graph.sparse_initializer)
+    types.update((values.name, values.data_type) for values in sparse)
     return {name: kind for name, kind in types.items() if kind}
 
 
@@ -203,7 +205,7 @@ def _obstacle(node: onnx.NodeProto, graph: _Graph, unfit: Collection[str]) -> st
         return "they hold graphs"
     if node.op_type in _QDQ or node.output[0] in graph.integers:
         return "quantised"
-    if any(name and name not in graph.types for name in node.output):
+    if any(name and name not in graph.types for name in (*node.input, *node.output)):
         return "their types are not known"
     if graph.opsets.get("", 0) <= _NO_KERNEL.get(node.op_type, 0):
         return "no kernel for fp16"
@@ -315,7 +317,7 @@ class _Emitter:
     missing: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        names = _all_names(self.graph.model.graph)
+        names = names_of(self.graph.model.graph)
         while any(name.endswith(self.suffix) for name in names):
             self.suffix += "_"
 
@@ -379,17 +381,6 @@ class _Emitter:
 
 
 _HALF = TensorProto.FLOAT16
-
-
-def _all_names(graph: onnx.GraphProto) -> set[str]:
-    names = {tensor.name for tensor in graph.initializer}
-    names.update(info.name for info in (*graph.input, *graph.output))
-    for node in graph.node:
-        names.update((node.name, *node.input, *node.output))
-        for attribute in node.attribute:
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else ())):
-                names |= _all_names(inner)
-    return names
 
 
 def _with_nodes(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> onnx.ModelProto:

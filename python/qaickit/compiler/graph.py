@@ -35,6 +35,7 @@ __all__ = [
     "graph_precision",
     "has_random_weights",
     "is_quantised",
+    "names_of",
     "nodes_of",
     "serialise",
     "size_of",
@@ -112,13 +113,21 @@ def nodes_of(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
             yield from nodes_of(inner)
 
 
+def names_of(graph: onnx.GraphProto) -> set[str]:
+    """All names that are taken: of tensors and nodes, with those of the graphs inside."""
+    names = {tensor.name for tensor in graph.initializer}
+    names.update(tensor.values.name for tensor in graph.sparse_initializer)
+    names.update(info.name for info in (*graph.input, *graph.output))
+    for node in graph.node:
+        names.update((node.name, *node.input, *node.output))
+        for inner in _inner_graphs(node):
+            names |= names_of(inner)
+    return names
+
+
 def fresh_name(model: onnx.ModelProto, wanted: str, also: Iterable[str] = ()) -> str:
     """`wanted`, if need be with a number: a name that is not taken in the model, nor in `also`."""
-    taken = set(also)
-    for node in nodes_of(model.graph):
-        taken.update((node.name, *node.input, *node.output))
-    taken.update(tensor.name for tensor in model.graph.initializer)
-    taken.update(info.name for info in (*model.graph.input, *model.graph.output))
+    taken = names_of(model.graph).union(also)
     numbered = (f"{wanted}.{number}" for number in range(1, len(taken) + 2))
     return next(name for name in (wanted, *numbered) if name not in taken)
 

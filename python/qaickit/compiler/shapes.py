@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,9 @@ DTYPES: Mapping[int, str] = {
     onnx.TensorProto.INT64: "int64",
     onnx.TensorProto.BOOL: "bool",
 }
+
+# Dims are 32-bit in the network descriptor, and so is the size of a buffer in the vendor's IoDesc.
+_MAX_DIM = _MAX_ELEMENTS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +166,22 @@ def fix_outputs(model: onnx.ModelProto, sources: Sequence[Mapping[str, TensorTyp
     return notes
 
 
-def check_dtypes(model: onnx.ModelProto) -> None:
-    """Error: UnsupportedError naming the first input or output whose type a QPC cannot hold."""
+def check_types(model: onnx.ModelProto) -> None:
+    """Error: UnsupportedError naming the first input or output that a QPC cannot hold."""
     for side, infos in (("input", model.graph.input), ("output", model.graph.output)):
         for info in infos:
-            elem_type = read_type(info, f"{side} '{info.name}'").elem_type
-            if elem_type not in DTYPES:
+            where = f"{side} '{info.name}'"
+            tensor = read_type(info, where)
+            if tensor.elem_type not in DTYPES:
                 raise UnsupportedError(
-                    f"{side} '{info.name}' is {_type_name(elem_type)}, which a QPC cannot hold; "
+                    f"{where} is {_type_name(tensor.elem_type)}, which a QPC cannot hold; "
                     f"cast it in the graph to one of {', '.join(DTYPES.values())}"
+                )
+            sizes = [dim for dim in tensor.dims or () if isinstance(dim, int)]
+            if max(sizes, default=0) > _MAX_DIM or math.prod(sizes) > _MAX_ELEMENTS:
+                raise UnsupportedError(
+                    f"{where} has the shape {sizes}; a QPC holds dims of up to {_MAX_DIM} and "
+                    f"{_MAX_ELEMENTS} elements in all"
                 )
 
 

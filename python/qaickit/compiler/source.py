@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_MODEL_BYTES = 2**31 - 1
 
 # To be raised when the same model and options give another QPC than before.
-_FORMAT = "qaickit-qpc-3"
+_FORMAT = "qaickit-qpc-4"
 
 
 # Initializers smaller than this are read even where the large ones are left in their files.
@@ -209,6 +209,8 @@ def tensors_of(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
     yield from _node_tensors(graph.node)
 
 
@@ -216,6 +218,8 @@ def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]
     for attribute in (attribute for node in nodes for attribute in node.attribute):
         if attribute.HasField("t"):
             yield attribute.t
+        if attribute.HasField("sparse_tensor"):
+            yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
         yield from attribute.tensors
         if attribute.HasField("g"):
             yield from _graph_tensors(attribute.g)

@@ -19,6 +19,14 @@ TEXT = st.text("abcXYZ019_./-:", min_size=1, max_size=8)
 FLAGGED = [option for option in OPTIONS if option.flag is not None]
 
 
+def test_one_schema_for_both_where_constants_have_none_such() -> None:
+    options = from_argv(["-quantization-schema=symmetric_with_power2_scale"]).resolve()
+    assert options["quantization_schema_activations"] == "symmetric_with_power2_scale"
+    assert options["quantization_schema_constants"] == "symmetric"
+    with pytest.raises(InvalidArgumentError, match="quantization_schema_constants"):
+        from_argv(["-quantization-schema-constants=symmetric_with_power2_scale"]).resolve()
+
+
 def values_of(option: Option) -> st.SearchStrategy[Any]:
     if option.choices:
         return st.sampled_from(option.choices)

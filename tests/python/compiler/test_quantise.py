@@ -298,13 +298,32 @@ def test_bias(bias: str) -> None:
     assert any("int8 biases" in note for note in done.notes) == (bias == "Int8")
 
 
-def test_bias_too_great_for_int32_is_told() -> None:
+def test_weights_make_room_for_a_bias_too_great_for_int32() -> None:
+    """Room for the products too: their sum with the bias is an int32 as well."""
     model, feed, _ = linear()
+    with_bias(model, 3e8)
+    small = {"x": feed["x"] * np.float32(1e-3)}
+    result, done = quantised(model, small)
+    (note,) = (note for note in done.notes if "of wider scale" in note)
+    assert "the bias 'b' would not fit into int32" in note
+    biases = [t for t in result.graph.initializer if t.data_type == onnx.TensorProto.INT32]
+    (integers,) = (numpy_helper.to_array(t) for t in biases if t.dims == [8])
+    assert np.all((integers > 2**29) & (integers <= 2**30))
+    wanted, found = run(model, small), run(result, small)
+    assert np.abs(wanted - found).max() < 0.01 * np.abs(wanted).max()
+
+
+def test_a_bias_that_no_scale_makes_fit_is_told() -> None:
+    model, feed, _ = linear()
+    with_bias(model, 3e38)
+    _, done = quantised(model, {"x": feed["x"] * np.float32(1e-18)})
+    assert any(note.startswith("b: greater than int32") for note in done.notes)
+
+
+def with_bias(model: onnx.ModelProto, value: float) -> None:
     for tensor in model.graph.initializer:
         if tensor.name == "b":
-            tensor.CopyFrom(numpy_helper.from_array(np.full(8, 3e8, np.float32), "b"))
-    _, done = quantised(model, {"x": feed["x"] * np.float32(1e-3)})
-    assert any(note.startswith("b: greater than int32") for note in done.notes)
+            tensor.CopyFrom(numpy_helper.from_array(np.full(8, value, np.float32), "b"))
 
 
 # --- plans ---------------------------------------------------------------------------------------

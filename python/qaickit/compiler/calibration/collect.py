@@ -66,7 +66,9 @@ def collect(
     with _fixed(model, sets):
         chunks = _chunks(model, [name for name in tensors if name not in names])
     from_inputs = [name for name in tensors if name in names]
-    workers = threads or len(os.sched_getaffinity(0))
+    # More threads than CPUs would only wait for each other.
+    available = len(os.sched_getaffinity(0))
+    workers = min(threads or available, available)
     found: dict[str, Histogram] = {}
     samples = 0
     with ThreadPoolExecutor(workers) as pool, _progress(console) as progress:

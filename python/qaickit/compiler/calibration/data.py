@@ -165,7 +165,7 @@ class RandomNoise:
             specs = [(i.name, i.dtype, i.dims) for i in inputs]
             for index in range(-(-self.samples // batch)):
                 part = load_dataset("random", specs, count=1, seed=index).inputs
-                arrays = {i.name: part[i.name][0] for i in inputs}
+                arrays = {i.name: np.asarray(part[i.name][0]) for i in inputs}
                 if self.distribution == "gaussian":
                     for i in inputs:
                         if i.dtype.kind == "f":

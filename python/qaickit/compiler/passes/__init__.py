@@ -20,19 +20,27 @@ from qaickit.compiler.passes.precision import set_node_precision, set_precision_
 from qaickit.compiler.passes.quantise import calibrate, quantise_graph
 from qaickit.compiler.passes.simplify import simplify
 from qaickit.compiler.passes.specialise import define_shapes
-from qaickit.compiler.passes.structure import check_structure, count_large, drop_initializer_inputs
-from qaickit.compiler.passes.symbols import check_dtypes, check_result
+from qaickit.compiler.passes.structure import (
+    check_inputs_and_outputs,
+    check_structure,
+    count_large,
+    drop_initializer_inputs,
+    sort_nodes,
+)
+from qaickit.compiler.passes.symbols import check_result, check_types
 from qaickit.compiler.passes.versions import convert_versions
 
 Pass = Callable[[onnx.ModelProto, Job], list[str]]
 
 PASSES: tuple[tuple[str, Pass], ...] = (
     ("check structure", check_structure),
+    ("sort nodes", sort_nodes),
     ("large weights", count_large),
-    ("convert versions", convert_versions),
     ("drop initializer inputs", drop_initializer_inputs),
+    ("check inputs and outputs", check_inputs_and_outputs),
+    ("convert versions", convert_versions),
     ("define shapes", define_shapes),
-    ("check dtypes", check_dtypes),
+    ("check types", check_types),
     # Before the simplification, which sees through what is written out.
     ("inline local functions", inline_local_functions),
     ("simplify", simplify),

@@ -110,6 +110,11 @@ def _collect(model: onnx.ModelProto, job: Job) -> list[str]:
     source = job.settings.data
     if source is None:
         raise InvalidArgumentError("calibrating needs data, and there is none")
+    if not model.graph.input:
+        raise UnsupportedError(
+            "it has no inputs, so that there is nothing to calibrate; compile it without the "
+            "options for quantising"
+        )
     plan = quantise.plan_for(model, _kept(job))
     found = collect(
         model,

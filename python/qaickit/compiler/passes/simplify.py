@@ -47,6 +47,7 @@ def _simplify(model: onnx.ModelProto, job: Job) -> list[str]:
     model.graph.ClearField("value_info")
     model.graph.node.extend(simplified.graph.node)
     model.graph.initializer.extend(simplified.graph.initializer)
+    model.graph.sparse_initializer.extend(simplified.graph.sparse_initializer)
     return notes
 
 

@@ -63,6 +63,7 @@ def _work_out(model: onnx.ModelProto, job: Job, sizes: dict[str, int]) -> list[l
     del fixed.graph.value_info[:]
     job.outcome.symbols = sizes
     fixing.fix_outputs(fixed, job)
+    shapes.check_types(fixed)
     return [
         list(map(int, shapes.read_type(info, info.name).dims or ()))
         for info in (*fixed.graph.input, *fixed.graph.output)

@@ -39,9 +39,9 @@ def fix_outputs(model: onnx.ModelProto, job: Job) -> list[str]:
     return shapes.fix_outputs(model, [*sources, declared])
 
 
-def check_dtypes(model: onnx.ModelProto, _job: Job) -> list[str]:
-    """Error: UnsupportedError for a type that a QPC cannot hold."""
-    shapes.check_dtypes(model)
+def check_types(model: onnx.ModelProto, _job: Job) -> list[str]:
+    """Error: UnsupportedError for a type or a size that a QPC cannot hold."""
+    shapes.check_types(model)
     return []
 
 

@@ -36,6 +36,10 @@ def _convert_ir(model: onnx.ModelProto) -> list[str]:
 
 
 def _convert_opset(model: onnx.ModelProto, least: int) -> list[str]:
+    if not any(entry.domain in ("", "ai.onnx") for entry in model.opset_import):
+        # It has operators of other domains only, but passes may add some of ONNX's own.
+        model.opset_import.add(domain="", version=LEAST_OPSET)
+        return [f"opset {LEAST_OPSET} besides those of other domains"]
     found = runtime.default_opset(model)
     limit = runtime.newest_opset(found)
     wanted = least if found < least else limit

@@ -19,14 +19,17 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from qaickit.compiler.graph import captured_names
+from qaickit.compiler.graph import captured_names, names_of
 from qaickit.compiler.quantise import schema
 from qaickit.compiler.quantise.plan import Graph, Plan, Role, Step
 from qaickit.compiler.quantise.schema import ActivationScale
 from qaickit.compiler.weight_files import WeightFiles
 from qaickit.compiler.weights import values_of
+from qaickit.errors import InvalidArgumentError
 
 _INT32_MAX = 2**31 - 1
+# What a bias may take of int32, so that the products that it is added to have room.
+_BIAS_MAX = 2**30
 _UINT8_MAX = 255
 
 
@@ -94,15 +97,13 @@ class _Emitter:
         self._plan = plan
         self._rules = rules
         self._files = files
-        self._weights_made: dict[tuple[str, int | None], Weights] = {}
+        self._weights_made: dict[tuple[str, int | None, bytes], Weights] = {}
         self._emitted = Emitted(scales=dict(scales))
         self._scales = self._emitted.scales
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: list[onnx.TensorProto] = []
         self._made: dict[tuple[str, str], str] = {}
-        model = graph.model.graph
-        self._taken = {*graph.producers, *graph.constants, *(i.name for i in model.input)}
-        self._taken |= {node.name for node in model.node}
+        self._taken = names_of(graph.model.graph)
 
     def run(self) -> Emitted:
         steps = {step.node.output[0]: step for step in self._plan.steps}
@@ -206,19 +207,45 @@ class _Emitter:
 
     def _weights(self, step: Step, name: str) -> str:
         axis = self._axis(step.node, len(self._graph.constants[name].dims))
-        if (name, axis) not in self._weights_made:
-            self._weights_made[name, axis] = self._quantised_weights(name, axis)
-        made = self._weights_made[name, axis]
+        made = self._weights_of(name, axis, np.zeros(1))
+        least = self._least_scales(step, axis)
+        if np.any(made.scales < least):
+            self._emitted.notes.append(
+                f"{name}: of wider scale than its values ask for, or the bias "
+                f"'{step.node.input[2]}' would not fit into int32"
+            )
+            made = self._weights_of(name, axis, least)
         self._emitted.weights[step.node.output[0]] = made
         return made.name
 
-    def _quantised_weights(self, name: str, axis: int | None) -> Weights:
+    def _least_scales(self, step: Step, axis: int | None) -> npt.NDArray[np.float64]:
+        """What the weights' scales have to be at least for the bias to fit into int32.
+
+        Weights that are so small beside the bias add nothing to it that a result in 8 bits tells.
+        """
+        name = step.node.input[2] if len(step.node.input) > 2 else ""
+        if not name:
+            return np.zeros(1)
+        reach = np.abs(self._finite(name).astype(np.float64).reshape(-1))
+        least = reach / (self._scales[step.data[0]].scale * _BIAS_MAX)
+        limited: npt.NDArray[np.float64] = np.minimum(least, np.finfo(np.float32).max)
+        return limited if axis is not None else np.array([limited.max(initial=0.0)])
+
+    def _weights_of(self, name: str, axis: int | None, least: npt.NDArray[np.float64]) -> Weights:
+        key = (name, axis, least.tobytes() if least.any() else b"")
+        if key not in self._weights_made:
+            self._weights_made[key] = self._quantised_weights(name, axis, least)
+        return self._weights_made[key]
+
+    def _quantised_weights(
+        self, name: str, axis: int | None, least: npt.NDArray[np.float64]
+    ) -> Weights:
         if axis is not None and self._rules.constants == schema.ASYMMETRIC:
             self._emitted.notes.append(
                 f"{name}: symmetric by channel, since kernels have one zero for all channels"
             )
-        real = self._values(name)
-        quantised = schema.quantise_constant(real, self._rules.constants, axis)
+        real = self._finite(name)
+        quantised = schema.quantise_constant(real, self._rules.constants, axis, least)
         signal, noise = quantised.noise(real)
         zeros = np.full(quantised.scales.shape, quantised.zero, np.int8)
         stored = name in self._files
@@ -242,7 +269,7 @@ class _Emitter:
         An Int8 bias is rounded to int8 first. Its own scale is no multiple of the products', so
         the int32 that stands for it is off by up to half a step of theirs.
         """
-        real = self._values(name).astype(np.float64).reshape(-1)
+        real = self._finite(name).astype(np.float64).reshape(-1)
         if self._rules.bias == "Int8":
             rounded = schema.quantise_constant(real.astype(np.float32), schema.SYMMETRIC, None)
             real = rounded.dequantised()
@@ -262,7 +289,7 @@ class _Emitter:
         """A constant that an addition or the like takes as if it were an activation."""
         key = (name, "operand")
         if key not in self._made:
-            real = self._values(name)
+            real = self._finite(name)
             low, high = min(float(real.min()), 0.0), max(float(real.max()), 0.0)
             grid = schema.grid_of(self._rules.constants, float(real.min()))
             scale = schema.activation_scale(self._rules.constants, grid, low, high)
@@ -303,6 +330,18 @@ class _Emitter:
 
     def _values(self, name: str) -> npt.NDArray[np.float32]:
         return values_of(self._graph.constants[name], self._files)
+
+    def _finite(self, name: str) -> npt.NDArray[np.float32]:
+        """The values of a constant that becomes integers. Error: InvalidArgumentError."""
+        values = self._values(name)
+        # The least and the greatest tell of NaN too, and need no array as large as the weights.
+        if not (np.isfinite(values.min()) and np.isfinite(values.max())):
+            raise InvalidArgumentError(
+                f"initializer '{name}': expected finite values, got NaN or infinite ones, which no "
+                "integer stands for; mend the model, or name the operator in "
+                "keep_original_precision_for_nodes"
+            )
+        return values
 
     def _is_float_constant(self, name: str) -> bool:
         tensor = self._graph.constants.get(name)

@@ -117,7 +117,10 @@ def activation_scale(schema: str, grid: Grid, low: float, high: float) -> Activa
 
 
 def quantise_constant(
-    values: npt.NDArray[np.float32], schema: str, axis: int | None
+    values: npt.NDArray[np.float32],
+    schema: str,
+    axis: int | None,
+    least: npt.NDArray[np.float64] | float = 0.0,
 ) -> QuantisedConstant:
     """Int8 for a constant over its whole range, one scale for all or one for each index of `axis`.
 
@@ -128,17 +131,19 @@ def quantise_constant(
       one zero for all, so there it is symmetric.
 
     Where all values along an index of the axis are 0, it has the scale of the whole constant, which
-    a bias can be expressed with too.
+    a bias can be expressed with too. No scale is below `least`, of which there is one for each.
     """
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
-    whole, zero = _constant_scale(schema, low, high, by_axis=axis is not None)
+    by_axis = axis is not None
+    whole, zero = _constant_scale(schema, low, high, float(np.max(least)), by_axis=by_axis)
     scales = np.array(whole, np.float32)
     if axis is not None:
         others = tuple(a for a in range(values.ndim) if a != axis)
         reach = np.maximum(np.abs(values.min(axis=others)), np.abs(values.max(axis=others)))
         steps = _INT8_MAX if zero == 0 else _UINT8_MAX
-        scales = np.maximum(reach.astype(np.float64) / steps, _LEAST_SCALE).astype(np.float32)
-        scales[reach == 0] = whole
+        ideal = np.maximum(reach.astype(np.float64) / steps, _LEAST_SCALE)
+        ideal[reach == 0] = _constant_scale(schema, low, high, 0.0, by_axis=True)[0]
+        scales = np.maximum(ideal, least).astype(np.float32)
     wide = _along(scales, axis, values.ndim)
     # -128 is used where zero is not in the middle; elsewhere it cannot occur but by rounding.
     least = -_INT8_MAX if zero == 0 and schema != ASYMMETRIC else -_INT8_MAX - 1
@@ -177,13 +182,20 @@ def _part(scales: npt.NDArray[np.float64], rows: Any) -> npt.NDArray[np.float64]
     return scales[rows] if scales.ndim and len(scales) > 1 else scales
 
 
-def _constant_scale(schema: str, low: float, high: float, *, by_axis: bool) -> tuple[float, int]:
+def _constant_scale(
+    schema: str, low: float, high: float, least: float, *, by_axis: bool
+) -> tuple[float, int]:
+    """The scale of a constant, not below `least`, and its zero."""
+
+    def scale(reach: float) -> float:
+        return float(np.float32(max(_float32(reach), least)))
+
     if schema == SYMMETRIC_WITH_UINT8 and low == 0.0 and high > 0.0:
-        return _float32(high / _UINT8_MAX), -_ZERO_OF_INT8
+        return scale(high / _UINT8_MAX), -_ZERO_OF_INT8
     if schema == ASYMMETRIC and not by_axis:
-        scale = _float32((high - low) / _UINT8_MAX)
-        return scale, round(-_ZERO_OF_INT8 - low / scale)
-    return _float32(max(-low, high) / _INT8_MAX), 0
+        found = scale((high - low) / _UINT8_MAX)
+        return found, round(-_ZERO_OF_INT8 - low / found)
+    return scale(max(-low, high) / _INT8_MAX), 0
 
 
 def _float32(scale: float) -> float:
