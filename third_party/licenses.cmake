@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # QAICKIT_THIRD_PARTY_LICENSES lists the licence files of what is compiled into
-# the extension module; each recipe adds its own.
+# the library; each recipe adds its own.
 
 # The sdists carry no licence files, so the texts are kept here, each naming the
 # pinned version in its first line. Fails if that line is not the expected one.

@@ -259,8 +259,8 @@ class Session:
 
     `backend` empty: a card if one is there, else the CPU. `device_ids` empty: device 0.
     `num_activations` on each device, each with `set_size` ExecObjs where the device is
-    asynchronous. `device_settings`: as README's table of backends has them. Errors name the file,
-    the backend and what to do: NotFoundError, UnavailableError, UnsupportedError (a missing half),
+    asynchronous. `device_settings`: as docs/devices.md has them. Errors name the file, the
+    backend and what to do: NotFoundError, UnavailableError, UnsupportedError (a missing half),
     ResourceExhaustedError (too few cores), InvalidArgumentError (a setting).
     """
 

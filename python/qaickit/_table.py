@@ -46,4 +46,5 @@ def print_rows(console: Console, rows: Iterable[tuple[str, str]]) -> None:
         return
     width = max((len(label) for label, _ in listed), default=0)
     for label, text in listed:
-        print_line(console, f"{label:<{width}}  {text}".rstrip())
+        aligned = text.replace("\n", "\n" + " " * (width + 2))
+        print_line(console, f"{label:<{width}}  {aligned}".rstrip())

@@ -18,6 +18,17 @@ run("${CMAKE_COMMAND}" --build "${WORK}/build")
 run("${WORK}/build/foreign_harness")
 run("${WORK}/build/card_host")
 
+# A prefix is shared with others: no Python modules without their package, and the licences.
+file(GLOB tops RELATIVE "${WORK}/prefix" "${WORK}/prefix/*")
+if(NOT tops STREQUAL "include;lib;share")
+  message(FATAL_ERROR "installed into the prefix: expected include, lib and share, got ${tops}")
+endif()
+foreach(licence LICENSE mlcommons-loadgen.txt)
+  if(NOT EXISTS "${WORK}/prefix/share/doc/qaickit/${licence}")
+    message(FATAL_ERROR "${licence} is not installed")
+  endif()
+endforeach()
+
 # Whose protobuf is another one is told what to do.
 set(other "${WORK}/other/google/protobuf/stubs/common.h")
 file(WRITE "${other}" "#define GOOGLE_PROTOBUF_VERSION 9099000\n")

@@ -69,8 +69,11 @@ Compute read_compute() {
 
 Config read_config() {
   Config config;
-  const auto devices = numbers<uint32_t>("QAICKIT_SIM_DEVICES", 0, 64, "a number from 0 to 64");
-  if (devices.size() == 1) config.devices = devices[0];
+  if (const std::string_view text = text_of("QAICKIT_SIM_DEVICES"); !text.empty()) {
+    const auto devices = parse<uint32_t>(text, 0, 64);
+    if (!devices) complain("QAICKIT_SIM_DEVICES", text, "a number from 0 to 64");
+    config.devices = devices.value_or(config.devices);
+  }
   const auto nsps = numbers<uint32_t>("QAICKIT_SIM_NSPS", 1, 255, "numbers from 1 to 255");
   if (!nsps.empty()) config.nsps = nsps;
   config.latency_ns = nanoseconds("QAICKIT_SIM_LATENCY_US", 0);

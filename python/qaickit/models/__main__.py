@@ -12,9 +12,10 @@ from qaickit.models import MODELS, find_model
 
 
 def _list() -> None:
+    width = max(map(len, MODELS))
     for spec in MODELS.values():
         built = "" if spec.path.is_file() else "  [not built yet]"
-        print(f"{spec.name:<16}  {spec.description}{built}\n{'':<16}  {spec.path}")
+        print(f"{spec.name:<{width}}  {spec.description}{built}\n{'':<{width}}  {spec.path}")
 
 
 def _build(name: str, output: Path | None) -> None:
