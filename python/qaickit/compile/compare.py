@@ -1,7 +1,8 @@
 """fp32 against compiled, on data: which outputs, and which layers, differ and by how much.
 
 Both graphs run in ONNX Runtime on the CPU, as the `cpu` device runs them. A layer is a tensor of
-floating point that both graphs compute under one name.
+floating point that both graphs compute under one name. Data and numbers are of the model's own
+layouts and types: custom IO, which the compiled graph has alone, is undone around it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from qaickit._plots import save_plot
 from qaickit.compiler import CompileSettings, pipeline
 from qaickit.compiler.calibration.data import Feed, open_data, sets_of
 from qaickit.compiler.calibration.feeds import feeds
+from qaickit.compiler.custom_io import read_custom_io
 from qaickit.compiler.job import Job
 from qaickit.compiler.runtime import session_for
 from qaickit.compiler.source import OnnxSource
-from qaickit.errors import UnsupportedError
 from qaickit.options import resolve
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-# Options that change numbers; the reference is compiled without them.
-_PRECISION_OPTIONS = (
+# Options that change numbers, or that the compiled side has seen to; the reference goes without.
+_OF_COMPILED_SIDE = (
     "convert_to_fp16", "execute_nodes_in_fp16", "node_precision_info_file",
     "keep_original_precision_for_nodes", "convert_to_quantize", "load_profile", "dump_profile",
     "external_quantization_file", "input_list_file", "calibration_data", "use_random_input_data",
+    "custom_io_list_file", "dump_custom_io_config_template_file",
 )  # fmt: skip
-_CUSTOM_IO = "custom_io_list_file"
 
 
 @dataclass(slots=True)
@@ -59,12 +60,13 @@ class Difference:
     def add(self, wanted: Array, found: Array) -> None:
         """Adds the tensor of one batch."""
         a, b = wanted.astype(np.float64).ravel(), found.astype(np.float64).ravel()
-        error = a - b
+        # Infinite on both sides, as a mask may be, is no difference.
+        error = np.subtract(a, b, out=np.zeros_like(a), where=a != b)
         self.signal += float(a @ a)
         self.other += float(b @ b)
         self.product += float(a @ b)
         self.noise += float(error @ error)
-        self.max_error = max(self.max_error, float(np.max(np.abs(error), initial=0.0)))
+        self.max_error = float(np.max(np.abs(error), initial=self.max_error))
         if self.is_output:
             agree = _agreement(wanted, found)
             self.rows += agree.size
@@ -103,13 +105,9 @@ def compare(
 ) -> Comparison:
     """Compiles twice, with and without the options that change numbers, and runs both on `data`.
 
-    `data`: see `calibration.data.open_data`. Errors: those of compiling and of the data;
-    UnsupportedError with custom IO, whose buffers are not the model's.
+    `data`: see `calibration.data.open_data`; for the model as it is, whatever its custom IO.
+    Errors: those of compiling and of the data.
     """
-    if settings.options.is_set(_CUSTOM_IO):
-        raise UnsupportedError(
-            f"option '{_CUSTOM_IO}': a comparison feeds both graphs alike; leave it out"
-        )
     origins = [OnnxSource.read(model_path) for _ in range(2)]
     wanted = _built(origins[0], CompileSettings(_reference_options(settings), vendor=None))
     found = _built(origins[1], CompileSettings(settings.options, settings.calibration, vendor=None))
@@ -119,17 +117,28 @@ def compare(
         session_for(built.model, names, origin)
         for built, origin in zip((wanted, found), origins, strict=True)
     ]
+    path = settings.options["custom_io_list_file"]
+    buffers = {} if path is None else {item.name: item for item in read_custom_io(path)}
     opened = open_data(data)
     comparison = Comparison(opened.text)
     for _, feed, count in feeds(opened, sets_of(wanted.program)):
-        results = [session.run(names, feed) for session in sessions]
-        for difference, one, other in zip(differences, *results, strict=True):
+        expected = sessions[0].run(names, feed)
+        given = {n: buffers[n].to_buffer(a) if n in buffers else a for n, a in feed.items()}
+        results = zip(differences, expected, sessions[1].run(names, given), strict=True)
+        for difference, one, other in results:
+            if difference.name in buffers:
+                other = buffers[difference.name].from_buffer(other, one.dtype)
             difference.add(_part(one, feed, count), _part(other, feed, count))
         comparison.samples += count
     outputs = [difference for difference in differences if difference.is_output]
     layers = [difference for difference in differences if not difference.is_output]
-    comparison.differences = outputs + sorted(layers, key=lambda layer: layer.sqnr)
+    comparison.differences = outputs + sorted(layers, key=_badness)
     return comparison
+
+
+def _badness(layer: Difference) -> float:
+    """For sorting, worst first: that of NaN, then by SQNR."""
+    return -math.inf if math.isnan(layer.sqnr) else layer.sqnr
 
 
 def show(comparison: Comparison, console: Console) -> None:
@@ -171,7 +180,7 @@ def plot(comparison: Comparison, path: str) -> None:
 
 def _reference_options(settings: CompileSettings) -> Any:
     options = settings.options
-    kept = {name: options[name] for name in options.origins if name not in _PRECISION_OPTIONS}
+    kept = {name: options[name] for name in options.origins if name not in _OF_COMPILED_SIDE}
     return resolve(kept, options.origins)
 
 

@@ -99,11 +99,15 @@ def ensure_qpc(model_path: str | os.PathLike[str], settings: CompileSettings) ->
     an option asks for another file besides it.
     """
     source = OnnxSource.read(model_path)
+    built = None
+    if settings.data is not None and settings.data.once:
+        # What it holds, and so whether the cache has its QPC, is known when it has been read.
+        built = _build(source, settings)
     path = cached_qpc_path(source.digest(settings.for_digest()))
     if not settings.writes_files:
         with explain_cache_errors(), contextlib.suppress(NotFoundError, DataLossError):
             return Qpc(path)
-    built = _build(source, settings)
+    built = built or _build(source, settings)
     with explain_cache_errors():
         _package(built, path)
         return Qpc(path)

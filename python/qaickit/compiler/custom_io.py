@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import yaml
 
 from qaickit._files import read_file
@@ -36,6 +37,11 @@ PRECISIONS: Mapping[str, str] = MappingProxyType(
 _CARD_ONLY = ("bfloat16", "mxint8", "mxfp6")
 _INTEGERS = ("int8", "uint8")
 _KEYS = ("IOName", "Layout", "Precision", "Scale", "Offset")
+# Axes of a transposition from NHWC, and to it.
+TO_NCHW = (0, 3, 1, 2)
+TO_NHWC = (0, 2, 3, 1)
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,27 @@ class CustomTensor:
     def is_integer(self) -> bool:
         """True when the buffer holds integers that stand for scaled values."""
         return self.dtype in _INTEGERS
+
+    def to_buffer(self, values: Array) -> Array:
+        """What the buffer holds for `values`, of the model's layout and type.
+
+        Integers are rounded half to even and saturated, as by ONNX's QuantizeLinear.
+        """
+        if self.layout == "NHWC":
+            values = values.transpose(TO_NHWC)
+        if self.is_integer:
+            limits = np.iinfo(self.dtype)
+            steps = np.rint(values.astype(np.float32) / np.float32(self.scale)) + self.offset
+            values = np.clip(steps, limits.min, limits.max)
+        return np.ascontiguousarray(values, self.dtype or None)
+
+    def from_buffer(self, buffer: Array, dtype: npt.DTypeLike) -> Array:
+        """What a buffer stands for, in the model's layout and of its `dtype`."""
+        if self.is_integer:
+            buffer = np.float32(self.scale) * (buffer.astype(np.float32) - self.offset)
+        if self.layout == "NHWC":
+            buffer = buffer.transpose(TO_NCHW)
+        return np.ascontiguousarray(buffer, dtype)
 
 
 def read_custom_io(path: str) -> list[CustomTensor]:

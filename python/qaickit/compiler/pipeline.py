@@ -84,7 +84,7 @@ def package(built: Built, qpc_path: str) -> PassReport:
     """
     started = time.perf_counter()
     directory = os.path.dirname(qpc_path) or "."
-    was_there = os.path.isdir(directory)
+    made = _missing(directory)
     make_directory(directory, "the directory of the QPC")
     try:
         half = built.fp16_graph
@@ -98,15 +98,24 @@ def package(built: Built, qpc_path: str) -> PassReport:
             half_bytes,
         )  # fmt: skip
     except QaicKitError:
-        if not was_there:
-            with contextlib.suppress(OSError):
-                os.rmdir(directory)
+        with contextlib.suppress(OSError):
+            for path in made:
+                os.rmdir(path)
         raise
     seconds = time.perf_counter() - started
     notes = [qpc_path, f"graph of {len(model_bytes)} bytes"]
     if half_bytes:
         notes.append(f"graph in fp16 of {len(half_bytes)} bytes, with the same weights")
     return PassReport("package", tuple(notes), seconds, built.size, built.size)
+
+
+def _missing(directory: str) -> list[str]:
+    """The directories that have to be made for this one, itself first."""
+    missing = []
+    while directory and not os.path.isdir(directory):
+        missing.append(directory)
+        directory = os.path.dirname(directory)
+    return missing
 
 
 def describe_program(model: onnx.ModelProto, job: Job) -> dict[str, Any]:

@@ -36,7 +36,8 @@ class OnnxSource:
     Where that would be more than protobuf holds, initializers stay in their files, and `files`
     says where.
 
-    A compilation changes `model` in place, so a source serves one compilation, digest first.
+    A compilation changes `model` in place, so a source serves one compilation. Digests are of the
+    files.
     """
 
     path: str

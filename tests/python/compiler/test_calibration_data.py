@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qaickit.compiler.calibration.data import (
+    FirstSamples,
     ModelInput,
     RandomNoise,
     RawFileList,
@@ -264,7 +265,9 @@ def test_bad_lists(tmp_path: Path) -> None:
         ([{"x": samples(2).astype(np.float64)}], r"item 0: input 'x': expected float32"),
         ([{"x": samples(2, (4,))}], r"\[samples, 3\], got float32 \[2, 4\]"),
         ([{"x": samples(0)}], r"got float32 \[0, 3\]"),
-        ([{"x": [1, 2, 3]}], "expected a numpy array, got list"),
+        ([{"x": [1, 2, 3]}], "input 'x': expected a numpy array of numbers, got list"),
+        ([{"x": np.array([{}])}], "expected a numpy array of numbers, got object"),
+        ([7], "item 0: expected a dict of arrays by input name, got int"),
         ([samples(2)], "item 0: expected a dict"),
         ([{"x": samples(2)}, {"x": np.full((2, 3), np.inf, F32)}], "item 1.*0 NaN and 6 infinite"),
     ],
@@ -297,9 +300,33 @@ def test_an_iterator_is_read_once() -> None:
         list(feeds(source, [[X]]))
 
 
-def test_an_iterator_has_no_digest() -> None:
-    def once() -> Iterator[dict[str, np.ndarray]]:
-        yield {"x": samples(2)}
+def test_an_iterator_has_the_digest_of_what_was_read() -> None:
+    items = [{"x": samples(2) + number} for number in range(3)]
+    source = open_data(iter(items))
+    nothing = source.digest()
+    assert len(list(feeds(source, [[X]]))) == 3
+    assert nothing != source.digest() == open_data(items).digest()
+    first = FirstSamples(open_data(iter(items)), 4)
+    assert len(list(feeds(first, [[X]]))) == 2
+    assert first.source.digest() == open_data(items[:2]).digest()
 
-    with pytest.raises(InvalidArgumentError, match="only once"):
-        open_data(once()).digest()
+
+def test_what_has_no_digest_is_refused_as_data_is() -> None:
+    for junk in ([7], [{"x": np.array([{}])}], [{"x": [1.0]}]):
+        with pytest.raises(InvalidArgumentError, match="calibration data, item 0: "):
+            open_data(junk).digest()
+
+
+def test_arrays_that_the_caller_fills_anew() -> None:
+    """Samples that wait for a batch to be full are not what the array holds later."""
+    buffer = np.zeros((1, *X.dims[1:]), X.dtype)
+
+    def filled() -> Iterator[dict[str, np.ndarray]]:
+        for number in range(X.dims[0] + 1):
+            buffer[:] = number
+            yield {"x": buffer}
+
+    first, last = feeds(open_data(filled()), [[X]])
+    rows = [int(row.flat[0]) for row in first[1]["x"]]
+    assert rows == list(range(X.dims[0]))
+    assert [int(row.flat[0]) for row in last[1]["x"]][:2] == [X.dims[0], 0]

@@ -376,10 +376,63 @@ def test_compare_without_matplotlib(capsys: Capture, monkeypatch: pytest.MonkeyP
     assert "pip install 'qaickit[plot]'" in capsys.readouterr().err
 
 
-def test_compare_refuses_custom_io(capsys: Capture) -> None:
-    Path("io.yaml").write_text("[]")
-    assert run(f"-m={DIGITS} -batchsize=1 --compare digits -custom-IO-list-file=io.yaml") == 1
-    assert "custom_io_list_file" in capsys.readouterr().err
+IMAGES = """
+- {IOName: x, Layout: NHWC, Precision: uint8, Scale: 0.05, Offset: 100}
+- {IOName: c, Layout: NHWC, Precision: float16}
+- {IOName: y, Precision: int8, Scale: 0.02, Offset: -3}
+"""
+
+
+@pytest.mark.parametrize("quantised", [False, True])
+def test_compare_undoes_custom_io(save_onnx: SaveOnnx, quantised: bool) -> None:
+    """By the data and the numbers of the model itself, as someone would who converts by hand."""
+    from qaickit.compile.compare import compare
+    from qaickit.compiler import CompileSettings, ensure_qpc
+
+    random = np.random.default_rng(1)
+    path = save_onnx(
+        [
+            helper.make_node("Conv", ["x", "w"], ["c"]),
+            helper.make_node("GlobalAveragePool", ["c"], ["p"]),
+            helper.make_node("Flatten", ["p"], ["y"]),
+        ],
+        [("x", FLOAT, [2, 3, 6, 5])],
+        [("c", FLOAT, None), ("y", FLOAT, None)],
+        [numpy_helper.from_array(random.standard_normal((4, 3, 3, 3)).astype(np.float32), "w")],
+    )
+    Path("io.yaml").write_text(IMAGES)
+    x = random.standard_normal((6, 3, 6, 5)).astype(np.float32)
+    options = {"convert_to_quantize": True, "calibration_data": {"x": x}} if quantised else {}
+    settings = CompileSettings.of(custom_io_list_file="io.yaml", **options)
+    found = compare(str(path), settings, {"x": x}, by_layer=True)
+    assert [entry.name for entry in found.differences[:2]] == ["c", "y"]
+
+    with Session(ensure_qpc(path, settings).path) as ours, Session(path) as plain:
+        bytes_in = np.clip(np.rint(x / np.float32(0.05)) + 100, 0, 255).astype(np.uint8)
+        runs = [ours.run({"x": b}) for b in np.split(bytes_in.transpose(0, 2, 3, 1).copy(), 3)]
+        wanted = [plain.run({"x": part}) for part in np.split(x, 3)]
+    c = np.concatenate([run["c"] for run in runs]).transpose(0, 3, 1, 2).astype(np.float64)
+    y = 0.02 * (np.concatenate([run["y"] for run in runs]).astype(np.float64) + 3)
+    for entry, values in zip(found.differences, (c, y), strict=False):
+        a = np.concatenate([run[entry.name] for run in wanted]).astype(np.float64)
+        assert entry.max_error == pytest.approx(np.abs(a - values).max(), rel=1e-4)
+        noise = ((a - values) ** 2).sum()
+        assert entry.sqnr == pytest.approx(10 * np.log10((a**2).sum() / noise), rel=1e-3)
+        assert entry.sqnr > 20
+
+
+def test_differences_that_are_no_numbers() -> None:
+    from qaickit.compile.compare import Difference
+
+    mask = np.array([0.0, -np.inf], np.float32)
+    same = Difference("m", "Where", is_output=False)
+    same.add(mask, mask)
+    assert (same.max_error, same.noise) == (0.0, 0.0)
+    broken = Difference("b", "Div", is_output=False)
+    broken.add(np.ones(2, np.float32), np.array([1.0, np.nan], np.float32))
+    broken.add(np.ones(2, np.float32), np.ones(2, np.float32))
+    assert np.isnan(broken.max_error)
+    assert np.isnan(broken.sqnr)
 
 
 def test_as_a_module() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from qaickit import _core
-from qaickit.compiler import CompileSettings, compile_onnx, ensure_qpc
-from qaickit.errors import NotFoundError
+from qaickit.compiler import CompileSettings, compile_onnx, ensure_qpc, pipeline
+from qaickit.errors import NotFoundError, ResourceExhaustedError
 
 BATCH = {"batch": 2}
 
@@ -28,6 +28,7 @@ def test_report_has_every_pass_with_sizes(linear_onnx: Path, tmp_path: Path) -> 
 @dataclass(frozen=True)
 class FakeData:
     name: str
+    once: bool = False
 
     def digest(self) -> str:
         return self.name
@@ -80,3 +81,16 @@ def test_threads_and_places_do_not_change_the_bytes(linear_onnx: Path, tmp_path:
         num_activations=2,
     )
     assert (tmp_path / "a.bin").read_bytes() == (tmp_path / "b.bin").read_bytes()
+
+
+def test_directories_made_for_nothing_are_taken_away(
+    linear_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise ResourceExhaustedError("no space left")
+
+    monkeypatch.setattr(pipeline, "write_qpc", full)
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ResourceExhaustedError):
+        compile_onnx(linear_onnx, tmp_path / "there/a/b/q.bin", onnx_define_symbol={"batch": 1})
+    assert list((tmp_path / "there").iterdir()) == []

@@ -128,3 +128,15 @@ def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
         ):
             write_profile(profile_of(np.ones(3)), str(path))
     assert sorted(os.listdir(tmp_path)) == ["latin.yaml", "taken"]
+
+
+@pytest.mark.parametrize("text", ["1e-3", "-2E+4", "1.5e2", "+1e0", "2.e1"])
+def test_numbers_as_people_write_them(tmp_path: Path, text: str) -> None:
+    """YAML 1.1 takes 1e-3 for a text."""
+    path = tmp_path / "p.yaml"
+    low, high = sorted([float(text), 0.0])
+    given = {low: "0", high: "0", float(text): text}
+    path.write_text(
+        f"format: qaickit-profile-1\ntensors:\n  x: {{low: {given[low]}, high: {given[high]}}}\n"
+    )
+    assert read_profile(str(path)).tensors == {"x": FixedRange(low, high)}

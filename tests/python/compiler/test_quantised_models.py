@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 
 import qaic
 from qaickit import _core
-from qaickit.compiler import CompileReport, compile_onnx
+from qaickit.compiler import CompileReport, CompileSettings, compile_onnx, ensure_qpc
 from qaickit.compiler.calibration import collect
 from qaickit.compiler.calibration.data import open_data
 from qaickit.compiler.source import OnnxSource
@@ -270,13 +270,31 @@ def test_one_pass_in_several_runs_finds_the_same(
     data = open_data({"image": training[:16]})
     whole = collect.collect(model, names, data, threads=1, **common)
     monkeypatch.setattr(collect, "CHUNK_BYTES", 1)
-    parts = collect.collect(model, names, data, threads=2, **common)
-    assert whole.samples == parts.samples == 16
-    assert list(whole.histograms) == names
-    for name in names:
-        one, two = whole.histograms[name], parts.histograms[name]
-        assert np.array_equal(one.counts, two.counts), name
-        assert (one.low, one.high) == (two.low, two.high)
+    # The data is read once all the same, whether all of it can be held for that, or a part.
+    for window in (collect.WINDOW_BYTES, 4 * training[0].nbytes, 1):
+        monkeypatch.setattr(collect, "WINDOW_BYTES", window)
+        once = open_data(iter([{"image": sample[None]} for sample in training[:16]]))
+        parts = collect.collect(model, names, once, threads=2, **common)
+        assert whole.samples == parts.samples == 16
+        assert list(whole.histograms) == list(parts.histograms) == names
+        for name in names:
+            one, two = whole.histograms[name], parts.histograms[name]
+            assert np.array_equal(one.counts, two.counts), name
+            assert (one.low, one.high) == (two.low, two.high)
+
+
+def test_an_iterator_and_the_cache(training: np.ndarray) -> None:
+    """What it holds is known when it has been read; then the cache serves what is the same."""
+    items = [{"image": training[start : start + 8]} for start in (0, 8)]
+
+    def path_of(data: object) -> str:
+        options = {"convert_to_quantize": True, "onnx_define_symbol": {"batch": 4}}
+        return ensure_qpc(DIGITS, CompileSettings.of(calibration_data=data, **options)).path
+
+    path = path_of(iter(items))
+    written = os.stat(path).st_mtime_ns
+    assert path_of(iter(items)) == path_of(items) == path != path_of(iter(items[:1]))
+    assert os.stat(path).st_mtime_ns == written
 
 
 # --- what stays, what is refused -----------------------------------------------------------------

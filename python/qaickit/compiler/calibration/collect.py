@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from qaickit.compiler.calibration import histogram
 from qaickit.compiler.calibration.data import Feed, ModelInput, ShapeSets, Source
-from qaickit.compiler.calibration.feeds import feeds
+from qaickit.compiler.calibration.feeds import Whole, feeds
 from qaickit.compiler.calibration.histogram import Histogram
 from qaickit.compiler.runtime import session_for
 from qaickit.compiler.shapes import DTYPES, TensorType, read_type, write_type
@@ -27,6 +28,8 @@ from qaickit.errors import InvalidArgumentError, QaicKitError, UnsupportedError
 
 # What the tensors of one run may take. A model with more is run several times on each sample.
 CHUNK_BYTES = 512 << 20
+# What the samples may take that are held for it, so that the data is read once all the same.
+WINDOW_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ def collect(
     set of shapes that the model may run with. `bins`: see
     `histogram.exponent_for`. `threads`: for the model and for counting (default: all that this
     process may use). Memory: the model, one batch, and `CHUNK_BYTES` of tensors; where they need
-    more, the data is read several times. Progress is shown on `console` where it is a terminal.
+    more, the model is run several times on each sample, of which up to `WINDOW_BYTES` are held, so
+    that the data is read once in any case. Progress is shown on `console` where it is a terminal.
     KeyboardInterrupt comes through.
 
     Errors: those of the source, each naming the sample and the input; InvalidArgumentError for a
@@ -69,27 +73,42 @@ def collect(
     # More threads than CPUs would only wait for each other.
     available = len(os.sched_getaffinity(0))
     workers = min(threads or available, available)
+    session_of = lru_cache(maxsize=1)(lambda index: _session(model, chunks[index], origin, workers))
+    held_bytes = WINDOW_BYTES if len(chunks) > 1 else 0
     found: dict[str, Histogram] = {}
     samples = 0
     with ThreadPoolExecutor(workers) as pool, _progress(console) as progress:
-        for number, chunk in enumerate(chunks):
-            session = _session(model, chunk, origin, workers)
-            text = "calibrating" if len(chunks) == 1 else f"calibrating, {number + 1}/{len(chunks)}"
-            task = progress.add_task(text, total=None, samples=0)
-            samples = 0
-            for where, feed, count in feeds(source, sets):
-                values = _run(session, chunk, feed, where)
-                if number == 0:
-                    values.update({name: feed[name] for name in from_inputs})
-                parts = pool.map(
-                    lambda item, at=where: (item[0], _count(item[0], item[1], bins, at)),
-                    values.items(),
-                )
-                for name, part in parts:
-                    found[name] = found[name].plus(part, bins) if name in found else part
-                samples += count
-                progress.update(task, advance=count, samples=samples)
+        task = progress.add_task("calibrating", total=None, samples=0)
+        for window in _windows(feeds(source, sets), held_bytes):
+            for index, chunk in enumerate(chunks):
+                for where, feed, _ in window:
+                    values = _run(session_of(index), chunk, feed, where)
+                    if index == 0:
+                        values.update({name: feed[name] for name in from_inputs})
+                    parts = pool.map(
+                        lambda item, at=where: (item[0], _count(item[0], item[1], bins, at)),
+                        values.items(),
+                    )
+                    for name, part in parts:
+                        found[name] = found[name].plus(part, bins) if name in found else part
+            samples += sum(count for _, _, count in window)
+            progress.update(task, samples=samples)
     return Collected({name: found[name] for name in tensors}, samples)
+
+
+def _windows(wholes: Iterator[Whole], held_bytes: int) -> Iterator[list[Whole]]:
+    """Batches in lists, each as long as `held_bytes` allows, but of one at least."""
+    window: list[Whole] = []
+    held = 0
+    for whole in wholes:
+        size = sum(array.nbytes for array in whole[1].values())
+        if window and held + size > held_bytes:
+            yield window
+            window, held = [], 0
+        window.append(whole)
+        held += size
+    if window:
+        yield window
 
 
 def input_sets(model: onnx.ModelProto, shape_sets: Sequence[Sequence[list[int]]]) -> ShapeSets:

@@ -17,7 +17,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ import numpy.typing as npt
 from qaickit._files import error_from_os, hash_file, read_file
 from qaickit.datasets import Dataset, load_dataset, open_samples
 from qaickit.errors import DataLossError, InvalidArgumentError
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 Array = npt.NDArray[Any]
 Feed = dict[str, Array]
@@ -62,6 +65,10 @@ class Source(Protocol):
     @property
     def random(self) -> bool:
         """True for noise."""
+
+    @property
+    def once(self) -> bool:
+        """True where `entries` can be read only once; `digest` is then of what has been read."""
 
     def digest(self) -> str:
         """Hex digest of the content, for the key of a cache."""
@@ -109,6 +116,10 @@ class NamedDataset:
         return f"dataset '{self.name}'"
 
     @property
+    def once(self) -> bool:
+        return False
+
+    @property
     def random(self) -> bool:
         return self.name == "random"
 
@@ -152,6 +163,10 @@ class RandomNoise:
         return f"random values, {self.distribution}"
 
     @property
+    def once(self) -> bool:
+        return False
+
+    @property
     def random(self) -> bool:
         return True
 
@@ -174,49 +189,62 @@ class RandomNoise:
 
 
 class Arrays:
-    """Arrays of the caller: an iterable of dicts of one or several samples for each input."""
+    """Arrays of the caller: an iterable of dicts of one or several samples for each input.
+
+    An iterator, which can be read but once, is hashed as it is read.
+    """
 
     def __init__(
         self, items: Iterable[Mapping[str, Array]], *, text: str, random: bool = False
     ) -> None:
         self._items = items
+        self._hash = hashlib.sha256(b"arrays")
         self._is_read = False
         self.text = text
         self.random = random
+        self.once = iter(items) is items
 
     def digest(self) -> str:
-        if self._is_iterator:
-            raise InvalidArgumentError(
-                "calibration data: an iterator can be read only once, and the cache of compiled "
-                "models needs its content first; pass a list, or give output_dir"
-            )
+        if self.once:
+            return self._hash.hexdigest()
         state = hashlib.sha256(b"arrays")
-        for item in self._items:
-            for name in sorted(item):
-                array = np.ascontiguousarray(item[name])
-                state.update(json.dumps([name, str(array.dtype), array.shape]).encode())
-                state.update(array.data)
+        for entry in self._checked():
+            _hash_arrays(state, entry)
         return state.hexdigest()
 
-    @property
-    def _is_iterator(self) -> bool:
-        return iter(self._items) is self._items
-
     def entries(self, sets: ShapeSets) -> Iterator[Entry]:
-        if self._is_read and self._is_iterator:
+        if self._is_read and self.once:
             raise InvalidArgumentError(
-                "calibration data: an iterator can be read only once, and it has been: the tensors "
-                "of this model are too large to be profiled in one pass, or the data is used "
-                "twice; pass a list, or an object whose __iter__ begins anew"
+                "calibration data: an iterator can be read only once, and it has been; pass a new "
+                "one, or a list"
             )
         self._is_read = True
+        for entry in self._checked():
+            if self.once:
+                _hash_arrays(self._hash, entry)
+            yield entry
+
+    def _checked(self) -> Iterator[Entry]:
         for index, item in enumerate(self._items):
+            where = f"calibration data, item {index}"
             if not isinstance(item, Mapping):
                 raise InvalidArgumentError(
-                    f"calibration data, item {index}: expected a dict of arrays by input name, "
-                    f"got {type(item).__name__}"
+                    f"{where}: expected a dict of arrays by input name, got {type(item).__name__}"
                 )
-            yield Entry(f"calibration data, item {index}", item)
+            for name, array in item.items():
+                if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+                    kind = getattr(array, "dtype", type(array).__name__)
+                    raise InvalidArgumentError(
+                        f"{where}: input {name!r}: expected a numpy array of numbers, got {kind}"
+                    )
+            yield Entry(where, item)
+
+
+def _hash_arrays(state: Hash, entry: Entry) -> None:
+    for name in sorted(entry.arrays, key=str):
+        array = np.ascontiguousarray(entry.arrays[name])
+        state.update(json.dumps([str(name), str(array.dtype), array.shape]).encode())
+        state.update(array.data)
 
 
 @dataclass(frozen=True)
@@ -234,6 +262,10 @@ class RawFileList:
     @property
     def text(self) -> str:
         return f"raw files of '{self.path}'"
+
+    @property
+    def once(self) -> bool:
+        return False
 
     @property
     def random(self) -> bool:
@@ -283,6 +315,10 @@ class FirstSamples:
     @property
     def text(self) -> str:
         return f"the first {self.count} of {self.source.text}"
+
+    @property
+    def once(self) -> bool:
+        return self.source.once
 
     @property
     def random(self) -> bool:

@@ -60,7 +60,8 @@ class _Batcher:
     def add(self, entry: Entry, count: int) -> Iterator[Whole]:
         """The batches that are full with this entry of `count` samples."""
         self._where = self._where or entry.where
-        plain = {i.name: np.asarray(entry.arrays[i.name], order="C") for i in self._inputs}
+        # Copies: what is held back must not change where the caller fills its arrays anew.
+        plain = {i.name: np.array(entry.arrays[i.name], order="C") for i in self._inputs}
         if self._batch is None or (count == self._batch and not self._pending):
             self._first = self._first or plain
             yield entry.where, plain, count
@@ -103,12 +104,6 @@ def _check_names(entry: Entry, inputs: Sequence[ModelInput]) -> None:
             f"{entry.where}: expected arrays {[i.name for i in inputs]}, got "
             f"{sorted(entry.arrays)}; missing {missing}, unknown {unknown}"
         )
-    for i in inputs:
-        if not isinstance(entry.arrays[i.name], np.ndarray):
-            raise InvalidArgumentError(
-                f"{entry.where}: input '{i.name}': expected a numpy array, got "
-                f"{type(entry.arrays[i.name]).__name__}"
-            )
 
 
 def _set_of(entry: Entry, sets: ShapeSets) -> int:

@@ -37,6 +37,7 @@ _HISTOGRAM_KEYS = ("exponent", "first", "counts")
 _MAX_BINS = 1 << 16
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _EXPONENTS = range(-200, 200)
+_NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
 _COUNT = re.compile(r"(0x)?([0-9]{1,18})")
 
 
@@ -134,6 +135,8 @@ class _Reader:
 
     def number(self, entry: Mapping[Any, Any], key: str, where: str) -> float:
         value: Any = entry.get(key)
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            value = float(value)  # 1e-3, which YAML 1.1 takes for a text
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         # What float32 holds; a greater int would not even be a float.
         if not is_number or not abs(value) <= _FLOAT32_MAX:

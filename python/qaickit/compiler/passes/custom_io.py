@@ -16,13 +16,11 @@ from onnx import numpy_helper
 from qaickit._files import write_file
 from qaickit._text import did_you_mean
 from qaickit.compiler import custom_io, graph, shapes
-from qaickit.compiler.custom_io import CustomTensor
+from qaickit.compiler.custom_io import TO_NCHW, TO_NHWC, CustomTensor
 from qaickit.compiler.job import Job
 from qaickit.errors import InvalidArgumentError
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
-_TO_NCHW = (0, 3, 1, 2)
-_TO_NHWC = (0, 2, 3, 1)
 _ELEM_TYPES = {dtype: elem_type for elem_type, dtype in shapes.DTYPES.items()}
 
 
@@ -119,7 +117,7 @@ def _convert_input(
     if item.dtype and item.dtype != shapes.DTYPES[tensor.elem_type]:
         last = _to_model_type(model, chain, item, tensor.elem_type, last)
     if item.layout == "NHWC":
-        last = _append(model, chain, "Transpose", [last], perm=_TO_NCHW)
+        last = _append(model, chain, "Transpose", [last], perm=TO_NCHW)
     chain[-1].output[0] = inner
     for position, node in enumerate(chain):
         model.graph.node.insert(position, node)
@@ -145,7 +143,7 @@ def _convert_output(
     chain: list[onnx.NodeProto] = []
     last = inner
     if item.layout == "NHWC":
-        last = _append(model, chain, "Transpose", [last], perm=_TO_NHWC)
+        last = _append(model, chain, "Transpose", [last], perm=TO_NHWC)
     if item.dtype and item.dtype != shapes.DTYPES[tensor.elem_type]:
         _to_buffer_type(model, chain, item, tensor.elem_type, last)
     chain[-1].output[0] = info.name
@@ -215,7 +213,7 @@ def _set_buffer_type(
 ) -> None:
     dims = tensor.dims or ()
     if item.layout == "NHWC":
-        dims = tuple(dims[axis] for axis in _TO_NHWC)
+        dims = tuple(dims[axis] for axis in TO_NHWC)
     elem_type = _ELEM_TYPES[item.dtype] if item.dtype else tensor.elem_type
     shapes.write_type(info, shapes.TensorType(elem_type, dims))
 
@@ -223,7 +221,7 @@ def _set_buffer_type(
 def _move_axes(shape_sets: list[list[list[int]]], index: int) -> None:
     """Of several allowed shapes, too, it is the buffers' that the program tells."""
     for dims in shape_sets:
-        dims[index] = [dims[index][axis] for axis in _TO_NHWC]
+        dims[index] = [dims[index][axis] for axis in TO_NHWC]
 
 
 def _skip_requantising(
