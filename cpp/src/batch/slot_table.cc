@@ -11,8 +11,11 @@ namespace {
 // costs less than a wake-up; a slow one is worth a wake-up for each.
 constexpr uint64_t kRefillNs = 50'000;
 
+uint32_t state_of(const std::unique_ptr<Slot>& slot) noexcept {
+  return slot->state.load(std::memory_order_acquire);
+}
 bool is_abandoned(const std::unique_ptr<Slot>& slot) noexcept {
-  return slot->state.load(std::memory_order_acquire) == Slot::kAbandoned;
+  return state_of(slot) == Slot::kAbandoned;
 }
 
 }  // namespace
@@ -43,7 +46,7 @@ std::string SlotTable::name(uint32_t activation) const {
 
 Slot* SlotTable::try_acquire(uint32_t activation) noexcept {
   Mask& mask = masks_[activation];
-  uint64_t free = mask.free.load(std::memory_order_relaxed);
+  uint64_t free = mask.free_bits();
   while (free != 0) {
     // seq_cst: a tensor-level run takes a bit and then reads the session's closed flag, close()
     // does the opposite; one of the two must see the other. As acquire it pairs with release().
@@ -72,10 +75,10 @@ void SlotTable::mark_lost(uint32_t activation) noexcept {
 Slot* SlotTable::acquire(uint32_t activation, uint64_t timeout_ns) noexcept {
   if (Slot* slot = try_acquire(activation)) return slot;
   Mask& mask = masks_[activation];
-  mask.refilled.await([&] { return mask.is_refilled(mask.free.load(std::memory_order_relaxed)); },
+  mask.refilled.await([&] { return mask.is_refilled(mask.free_bits()); },
                       std::min(timeout_ns, kRefillNs));
   Slot* slot = nullptr;
-  freed_.await([&] { return (slot = try_acquire(activation)) != nullptr; }, timeout_ns);
+  mask.freed.await([&] { return (slot = try_acquire(activation)) != nullptr; }, timeout_ns);
   return slot;
 }
 
@@ -87,44 +90,47 @@ Slot* SlotTable::acquire_any(uint64_t timeout_ns) noexcept {
 
 void SlotTable::release(Slot& slot) noexcept {
   Mask& mask = masks_[slot.activation];
-  // release: pairs with the acquire in try_acquire().
+  // seq_cst: see EventCount, notify_*_ordered(). As release it pairs with try_acquire().
   const uint64_t bit = uint64_t{1} << slot.bit;
-  const uint64_t free = mask.free.fetch_or(bit, std::memory_order_release) | bit;
-  if (mask.is_refilled(free)) mask.refilled.notify_all();
-  // All: a woken thread may want another activation's slot, and would swallow the wake-up.
-  freed_.notify_all();
+  const uint64_t free = mask.free.fetch_or(bit, std::memory_order_seq_cst) | bit;
+  if (mask.is_refilled(free)) mask.refilled.notify_all_ordered();
+  // One of each kind: whoever wakes takes the slot, or it is taken, and then released once more.
+  mask.freed.notify_one_ordered();
+  freed_.notify_one_ordered();
+  unused_.notify_all_ordered();
+}
+
+template <class State>
+bool SlotTable::none_held(State&& is) const noexcept {
+  return std::all_of(masks_.begin(), masks_.end(), [&](const Mask& mask) {
+    uint64_t held = mask.all & ~mask.free_bits();
+    for (; held != 0; held &= held - 1) {
+      if (is(state_of(slots_[mask.first + static_cast<uint32_t>(std::countr_zero(held))]))) {
+        return false;
+      }
+    }
+    return true;
+  });
 }
 
 bool SlotTable::wait_unused(uint64_t timeout_ns) noexcept {
-  const auto unused = [this](const Mask& mask) {
-    // seq_cst: see try_acquire(). As acquire it pairs with release().
-    uint64_t held = mask.all & ~mask.free.load(std::memory_order_seq_cst);
-    for (; held != 0; held &= held - 1) {
-      const auto bit = static_cast<uint32_t>(std::countr_zero(held));
-      if (!is_abandoned(slots_[mask.first + bit])) return false;
-    }
-    return true;
-  };
-  return freed_.await([&] { return std::all_of(masks_.begin(), masks_.end(), unused); },
-                      timeout_ns);
+  return unused_.await(
+      [&] { return none_held([](uint32_t state) { return state != Slot::kAbandoned; }); },
+      timeout_ns);
 }
 
 bool SlotTable::wait_settled(uint64_t timeout_ns) noexcept {
-  return freed_.await(
+  return unused_.await(
       [&] {
-        return std::none_of(slots_.begin(), slots_.end(), [](const auto& slot) {
-          const uint32_t state = slot->state.load(std::memory_order_acquire);
-          return state == Slot::kRunning || state == Slot::kAnswering;
-        });
+        return none_held(
+            [](uint32_t state) { return state == Slot::kRunning || state == Slot::kAnswering; });
       },
       timeout_ns);
 }
 
 bool SlotTable::all_free() const noexcept {
-  return std::all_of(masks_.begin(), masks_.end(), [](const Mask& mask) {
-    // acquire: pairs with release().
-    return mask.free.load(std::memory_order_acquire) == mask.all;
-  });
+  return std::all_of(masks_.begin(), masks_.end(),
+                     [](const Mask& mask) { return mask.free_bits() == mask.all; });
 }
 
 bool SlotTable::any_abandoned() const noexcept {

@@ -194,16 +194,22 @@ class SlotTable {
     int refill = 1;  // free slots for which a worker is woken: half of all
     std::atomic<bool> lost{false};
     EventCount refilled;
+    EventCount freed;  // for those who want this activation
 
-    bool is_refilled(uint64_t free_bits) const noexcept {
-      return std::popcount(free_bits) >= refill;
-    }
+    // seq_cst, here and wherever somebody waits for a slot: pairs with release(), which notifies
+    // in order (EventCount). As acquire, too.
+    uint64_t free_bits() const noexcept { return free.load(std::memory_order_seq_cst); }
+    bool is_refilled(uint64_t bits) const noexcept { return std::popcount(bits) >= refill; }
   };
+  // Is there no held slot whose state is one of those?
+  template <class State>
+  bool none_held(State&& state) const noexcept;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Mask> masks_;
   std::vector<std::string> names_;
   std::string devices_;
-  EventCount freed_;
+  EventCount freed_;   // for those to whom any activation is good
+  EventCount unused_;  // for those who want none in use
   std::atomic<uint32_t> lost_{0};
 };
 

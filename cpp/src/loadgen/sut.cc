@@ -30,7 +30,9 @@ void Sut::IssueQuery(const std::vector<mlperf::QuerySample>& samples) {
     mlperf::AbortTest();
     throw TestAborted();
   }
-  issued_.fetch_add(samples.size(), std::memory_order_relaxed);
+  // No read-modify-write: LoadGen's thread is the only writer.
+  issued_.store(issued_.load(std::memory_order_relaxed) + samples.size(),
+                std::memory_order_relaxed);
   series_issued_ += samples.size();
   const Status status = session_.submit(as_samples(samples));
   if (!status.ok()) fail(as_samples(samples), status);

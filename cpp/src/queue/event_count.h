@@ -24,11 +24,16 @@ namespace qaickit {
 // No wake-up is lost: both sides do a read-modify-write on `waiters_`. If the notifier's comes
 // first in its modification order, the waiter's synchronises with it and the check after it sees
 // the condition; if the waiter's comes first, the notifier sees a waiter and bumps the epoch.
+//
+// A notifier whose condition is made true by a seq_cst read-modify-write, and tested by waiters
+// with seq_cst loads, may use notify_*_ordered(), which only reads: in the one order of those four
+// operations either the notifier's look at `waiters_` comes after the waiter's increment, or the
+// waiter's look at the condition comes after the notifier's write.
 class EventCount {
  public:
   uint32_t prepare_wait() noexcept {
-    // acq_rel: pairs with the read-modify-write in notify().
-    waiters_.fetch_add(1, std::memory_order_acq_rel);
+    // acq_rel: pairs with the read-modify-write in notify(). seq_cst: with notify_*_ordered().
+    waiters_.fetch_add(1, std::memory_order_seq_cst);
     // acquire: pairs with the release increment in notify(); an epoch read here that is already
     // the new one means that the condition it announces is visible to the caller's check.
     return epoch_.load(std::memory_order_acquire);
@@ -49,6 +54,8 @@ class EventCount {
 
   void notify_one() noexcept { notify(1); }
   void notify_all() noexcept { notify(INT_MAX); }
+  void notify_one_ordered() noexcept { notify_ordered(1); }
+  void notify_all_ordered() noexcept { notify_ordered(INT_MAX); }
 
   // Waits until `ready()` holds, spinning `spin_ns` before sleeping; false after `timeout_ns`.
   template <class Ready>
@@ -75,7 +82,14 @@ class EventCount {
   void notify(int count) noexcept {
     // A read-modify-write that changes nothing: a plain load could be ordered before the store
     // that made the condition true. acq_rel: pairs with prepare_wait().
-    if (waiters_.fetch_add(0, std::memory_order_acq_rel) == 0) return;
+    if (waiters_.fetch_add(0, std::memory_order_acq_rel) != 0) wake(count);
+  }
+
+  void notify_ordered(int count) noexcept {
+    if (waiters_.load(std::memory_order_seq_cst) != 0) wake(count);
+  }
+
+  void wake(int count) noexcept {
     epoch_.fetch_add(1, std::memory_order_release);
     syscall(SYS_futex, word(), FUTEX_WAKE_PRIVATE, count, nullptr, nullptr, 0);
   }

@@ -41,7 +41,10 @@ class CountingHandler final : public BatchHandler {
 
   // Until `count` have ended, or `progress` has had enough: then false.
   bool wait_for(uint64_t count, const BenchmarkProgress& progress) {
-    while (!ended_.await([&] { return done_.load(std::memory_order_acquire) >= count; }, kWaitNs)) {
+    // seq_cst, here and in add(): this thread sets the target and then reads the count, a worker
+    // does the opposite; one of the two must see the other.
+    target_.store(count, std::memory_order_seq_cst);
+    while (!ended_.await([&] { return done_.load(std::memory_order_seq_cst) >= count; }, kWaitNs)) {
       if (progress && !progress(well())) return false;
     }
     return !progress || progress(well());
@@ -55,14 +58,15 @@ class CountingHandler final : public BatchHandler {
 
  private:
   void add(size_t count) noexcept {
-    // release: pairs with the acquire load in wait_for().
-    done_.fetch_add(count, std::memory_order_release);
-    ended_.notify_all();
+    const uint64_t done = done_.fetch_add(count, std::memory_order_seq_cst) + count;
+    // Who waits is woken for the last one, not for each.
+    if (done >= target_.load(std::memory_order_seq_cst)) ended_.notify_all_ordered();
   }
 
   const std::span<const ConstBuffer> inputs_;
   const size_t set_;
   std::atomic<uint64_t> done_{0};
+  std::atomic<uint64_t> target_{0};  // of wait_for()
   std::atomic<uint64_t> well_{0};
   EventCount ended_;
   std::mutex mutex_;  // failures only

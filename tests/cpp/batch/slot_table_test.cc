@@ -1,7 +1,10 @@
 #include "batch/slot_table.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <atomic>
+#include <chrono>
 #include <set>
 #include <thread>
 
@@ -53,6 +56,57 @@ TEST(SlotTable, AcquireWaitsForARelease) {
   slots->release(*slot);
   waiter.join();
   EXPECT_TRUE(slots->wait_unused(UINT64_MAX));
+}
+
+// How often this thread has gone to sleep.
+long sleeps() {
+  rusage usage{};
+  getrusage(RUSAGE_THREAD, &usage);
+  return usage.ru_nvcsw;
+}
+
+// Waking all of them for one slot costs each a switch to the CPU and back.
+TEST(SlotTable, AReleaseWakesOneWaiter) {
+  constexpr long kWaiters = 6;
+  const auto slots = fake_slots(echo_program(), 1, 1);
+  Slot* slot = slots->try_acquire(0);
+  std::atomic<long> slept{0};
+  std::atomic<Slot*> taken{nullptr};
+  std::vector<std::thread> waiters;
+  for (long i = 0; i < kWaiters; ++i) {
+    waiters.emplace_back([&] {
+      const long before = sleeps();
+      Slot* const got = slots->acquire_any(UINT64_MAX);
+      slept.fetch_add(sleeps() - before);
+      taken.store(got);
+    });
+  }
+  // So that they sleep; those that do not yet make the test weaker, not wrong.
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  for (long i = 0; i < kWaiters; ++i) {
+    slots->release(*slot);
+    while (!(slot = taken.exchange(nullptr))) std::this_thread::yield();
+  }
+  for (std::thread& waiter : waiters) waiter.join();
+  slots->release(*slot);
+  // Once each; if all were woken each time, 6 + 5 + 4 + 3 + 2 + 1 times.
+  EXPECT_LT(slept.load(), 2 * kWaiters);
+}
+
+// Each kind has a wake-up of its own: one does not swallow the other's.
+TEST(SlotTable, ThoseWhoWantAnyActivationAndThoseWhoWantOneAreBothWoken) {
+  const auto slots = fake_slots(echo_program(), 2, 1);
+  for (int i = 0; i < 200; ++i) {
+    Slot* const first = slots->try_acquire(0);
+    Slot* const second = slots->try_acquire(1);
+    std::thread one([&] { slots->release(*slots->acquire(1, UINT64_MAX)); });
+    std::thread any([&] { slots->release(*slots->acquire_any(UINT64_MAX)); });
+    slots->release(*(i % 2 ? first : second));
+    slots->release(*(i % 2 ? second : first));
+    one.join();
+    any.join();
+  }
+  EXPECT_TRUE(slots->all_free());
 }
 
 TEST(SlotTable, GivenUpRunsAreNotInUse) {

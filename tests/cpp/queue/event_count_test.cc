@@ -84,6 +84,24 @@ TEST(EventCountStress, PingPongLosesNoWakeUp) {
   EXPECT_EQ(turn.load(), kTurns);
 }
 
+// The same by notifications that only read, for which the condition is seq_cst on both sides.
+TEST(EventCountStress, OrderedPingPongLosesNoWakeUp) {
+  EventCount event;
+  std::atomic<uint32_t> turn{0};
+  constexpr uint32_t kTurns = 20'000;
+  auto player = [&](uint32_t parity) {
+    for (uint32_t t = parity; t < kTurns; t += 2) {
+      event.await([&] { return turn.load(std::memory_order_seq_cst) == t; }, kForEver);
+      turn.fetch_add(1, std::memory_order_seq_cst);
+      event.notify_one_ordered();
+    }
+  };
+  std::thread other(player, 1);
+  player(0);
+  other.join();
+  EXPECT_EQ(turn.load(), kTurns);
+}
+
 // Many waiters on many conditions; every token is taken although each push wakes one only.
 TEST(EventCountStress, ProducersAndConsumers) {
   EventCount event;
