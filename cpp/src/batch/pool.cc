@@ -76,7 +76,7 @@ void push(PoolCore& core, std::span<const Sample> samples) noexcept {
   // seq_cst: see Worker::wait_for_more(). A batch that waits for more comes first; its worker
   // wakes another one for what does not fit.
   if (delayed && core.forming.fetch_add(0, std::memory_order_seq_cst) > 0) {
-    core.more.notify_all();
+    if (core.ring.size() >= core.wanted.load(std::memory_order_relaxed)) core.more.notify_all();
   } else {
     samples.size() == 1 ? core.work.notify_one() : core.work.notify_all();
   }

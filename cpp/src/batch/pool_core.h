@@ -68,20 +68,24 @@ struct PoolCore {
 
   MpmcRing<QueuedSample> ring;
   RangeBoard<Sample> board;
-  EventCount work;     // the ring or the board is not empty, or it is time to stop
-  EventCount more;     // the same, for workers that hold a part-filled batch
-  EventCount space;    // the ring has room, or the board is done
-  EventCount drained;  // a submit() or a worker has ended
-  EventCount retired;  // time to stop, for workers whose device is gone
+  // A line each for what submitting threads write, what workers write, and what all only read.
+  alignas(kCacheLine) EventCount work;  // the ring or the board is not empty, or it is time to stop
+  EventCount more;                      // the same, for workers that hold a part-filled batch
+  alignas(kCacheLine) EventCount space;  // the ring has room, or the board is done
 
   alignas(kCacheLine) std::atomic<bool> stopping{false};
-  std::atomic<uint64_t> flushed_ns{0};  // samples that arrived up to here do not wait
-  std::atomic<uint64_t> batch_ns{0};    // mean; 0 = not measured
   std::atomic<bool> offering{false};    // a producer owns the board
-  std::atomic<uint32_t> forming{0};     // workers that wait for more
+  std::atomic<uint64_t> flushed_ns{0};  // samples that arrived up to here do not wait
   std::atomic<uint32_t> live_workers{0};
   std::atomic<uint32_t> left_behind{0};     // threads in runs that stop() gave up on
   std::atomic<uint64_t> failed_waiting{0};  // samples that never got to a device
+  EventCount drained;                       // a submit() or a worker has ended
+  EventCount retired;                       // time to stop, for workers whose device is gone
+
+  alignas(kCacheLine) std::atomic<uint64_t> batch_ns{0};  // mean; 0 = not measured
+  std::atomic<uint32_t> forming{0};                       // workers that wait for more
+  std::atomic<size_t> wanted{1};                          // samples in the ring that wake them
+
   alignas(kCacheLine) std::atomic<uint32_t> submitters{0};
   std::atomic<uint32_t> caller_runs{0};  // of kAuto, to time some of them
 };

@@ -51,7 +51,18 @@ class Worker {
   }
 
  private:
-  bool has_work() const noexcept { return !core_.ring.empty() || !core_.board.empty(); }
+  bool has_work() const noexcept { return ring_has_work() || !core_.board.empty(); }
+  // Samples for which another worker's part-filled batch has room are that worker's: they arrived
+  // after its first one, so it takes them by its own deadline at the latest, and when it goes
+  // without some of them, it wakes another worker.
+  bool ring_has_work() const noexcept {
+    if (core_.ring.empty()) return false;
+    if (core_.policy.max_delay_ns == 0) return true;
+    // acquire: pairs with the end of wait_for_more(). A `wanted` of before costs a longer wait,
+    // within the deadline.
+    return core_.forming.load(std::memory_order_acquire) == 0 ||
+           core_.ring.size() > core_.wanted.load(std::memory_order_relaxed);
+  }
   bool stopping() const noexcept { return core_.stopping.load(std::memory_order_acquire); }
 
   // Now and then: looking costs a cache line of every slot in flight.
@@ -134,8 +145,9 @@ class Worker {
   // Fills the slot from the ring; waits for more while the batch's deadline allows. False when
   // there was nothing, or when it was time to stop.
   bool form_from_ring(Slot& slot) noexcept {
-    BatchFormer former(core_.policy.max_batch, core_.policy.max_delay_ns);
     slot.count = 0;
+    if (!ring_has_work()) return false;
+    BatchFormer former(core_.policy.max_batch, core_.policy.max_delay_ns);
     uint64_t first_arrival_ns = pop_into(slot, former);
     if (slot.count == 0) return false;
     if (former.room() > 0 && core_.policy.max_delay_ns > 0) {
@@ -164,8 +176,9 @@ class Worker {
   }
 
   void wait_for_more(Slot& slot, BatchFormer& former, uint64_t first_arrival_ns) noexcept {
-    // seq_cst here and below: a submitter pushes and then reads `forming`, this thread lowers
-    // `forming` and then reads the ring; one of the two must see the other.
+    // seq_cst read-modify-writes, here and below: a submitter pushes, does one, and then reads
+    // `wanted`; this thread writes `wanted` or lowers `forming`, and then reads the ring. One of
+    // the two must see the other.
     core_.forming.fetch_add(1, std::memory_order_seq_cst);
     for (;;) {
       auto flushed = [&] {
@@ -173,8 +186,18 @@ class Worker {
       };
       const uint64_t now = now_ns();
       if (former.ready(now, flushed()) || stopping()) break;
-      core_.more.await([&] { return !core_.ring.empty() || flushed() || stopping(); },
-                       former.remaining_ns(now));
+      // One wake-up for the batch, not one for each sample; the deadline is for what is left. Where
+      // two fill batches, and neither knows how many the other will take, each sample wakes them.
+      const bool alone = core_.forming.load(std::memory_order_relaxed) == 1;
+      core_.wanted.store(alone ? std::min<size_t>(former.room(), core_.ring.capacity()) : 1,
+                         std::memory_order_relaxed);
+      core_.forming.fetch_add(0, std::memory_order_seq_cst);
+      core_.more.await(
+          [&] {
+            const size_t wanted = core_.wanted.load(std::memory_order_relaxed);
+            return (!core_.ring.empty() && core_.ring.size() >= wanted) || flushed() || stopping();
+          },
+          former.remaining_ns(now));
       pop_into(slot, former);
     }
     core_.forming.fetch_sub(1, std::memory_order_seq_cst);

@@ -1,7 +1,9 @@
 #include "batch/pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <atomic>
 #include <thread>
 #include <vector>
 
@@ -201,6 +203,65 @@ TEST(PoolStress, SamplesJoinTheBatchThatWaits) {
   EXPECT_TRUE(is_ok(pool->stop()));
   EXPECT_TRUE(log.each_once());
   EXPECT_GE(pool->stats().batch_sizes[4], kRounds * 3 / 4);
+}
+
+// The worker that waits for more is woken for the batch, not for each of its samples.
+TEST(Pool, AWorkerSleepsWhileItsBatchFills) {
+  constexpr uint32_t kBatch = 16;
+  constexpr size_t kBatches = 5;
+  std::atomic<long> sleeps{0};
+  FakeExecObj::Behaviour behaviour;
+  behaviour.run = [&](FakeExecObj& exec) {
+    rusage usage{};
+    getrusage(RUSAGE_THREAD, &usage);  // of the worker
+    sleeps.store(usage.ru_nvcsw);
+    return exec.echo();
+  };
+  AnswerLog log(kBatch * kBatches, kBatch);
+  BatchPolicy policy = policy_of(kBatch);
+  policy.max_delay_ns = kLong;
+  const auto pool =
+      start_pool(fake_slots(echo_program(kBatch), 1, 1, behaviour), kSync, log, policy);
+  long before = 0;
+  for (size_t id = 0; id < kBatch * kBatches; ++id) {
+    ASSERT_TRUE(is_ok(pool->submit(samples_from(id, 1))));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));  // so that it sleeps, if it does
+    if ((id + 1) % kBatch != 0) continue;
+    log.wait_answered(id + 1);
+    // Before the first sample of a batch, and until its last; once more where it was early.
+    if (before > 0) {
+      EXPECT_LT(sleeps - before, 8);
+    }
+    before = sleeps;
+  }
+  EXPECT_TRUE(is_ok(pool->stop()));
+  EXPECT_TRUE(log.each_once());
+  EXPECT_EQ(pool->stats().batch_sizes[kBatch], kBatches);
+}
+
+// What one batch has no room for is another's, also where both wait for more.
+TEST(PoolStress, BatchesThatWaitLoseNoSample) {
+  constexpr size_t kSamples = 3000;
+  for (const uint32_t capacity : {2u, 64u}) {
+    AnswerLog log(kSamples, 4);
+    BatchPolicy policy = policy_of(4);
+    policy.max_delay_ns = 200'000;
+    policy.queue_capacity = capacity;
+    const auto pool = start_pool(fake_slots(echo_program(4), 3, 1), kSync, log, policy);
+    std::vector<std::thread> submitters;
+    for (size_t t = 0; t < 3; ++t) {
+      submitters.emplace_back([&, t] {
+        for (size_t id = t; id < kSamples; id += 3) {
+          EXPECT_TRUE(is_ok(pool->submit(samples_from(id, 1))));
+          if (id % 50 == t) std::this_thread::sleep_for(std::chrono::microseconds(300));
+        }
+      });
+    }
+    for (std::thread& submitter : submitters) submitter.join();
+    log.wait_all();
+    EXPECT_TRUE(is_ok(pool->stop()));
+    EXPECT_TRUE(log.each_once());
+  }
 }
 
 TEST(Pool, PartFilledBatchGoesAtItsDeadline) {
