@@ -1,20 +1,29 @@
 // One LoadGen run over a device that computes nothing, through qaickit's harness or through the
 // least SUT there can be: one that completes every query inline, on LoadGen's own thread, in
-// completions of the same size. A third, `bare`, is the upper bound: threads that only claim and
-// complete. bench/harness.py runs the two in turn and prints ratios.
+// completions of the same size. Three more peers:
 //
-// `qaic` is the same as `qaickit` on the device of that name, over the library that QAIC_LIB names.
+//   bare     the upper bound for Offline: threads that only claim and complete
+//   queue    the usual harness: a mutex, a condition variable, a worker for each activation
+//   polling  KILT's way: a pool filled under a mutex on LoadGen's thread, full batches into a short
+//            ring, and one thread for each device, which polls it
 //
-//   harness_bench inline|bare|qaickit|qaic singlestream|server|offline BATCH ACTIVATIONS SAMPLES
-//   QPS OUTPUT_DIR
+// bench/harness.py runs them in turn and prints ratios. `qaic` is the same as `qaickit` on the
+// device of that name, over the library that QAIC_LIB names.
+//
+//   harness_bench inline|bare|queue|polling|qaickit|qaic singlestream|server|offline BATCH
+//   ACTIVATIONS SAMPLES QPS OUTPUT_DIR
 //
 // LoadGen's log in OUTPUT_DIR has the result; trace is off on both sides.
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -23,6 +32,7 @@
 #include "loadgen/settings.h"
 #include "qaickit/loadgen.h"
 #include "query_sample_library.h"
+#include "queue/mpmc_ring.h"
 #include "system_under_test.h"
 
 namespace {
@@ -93,6 +103,135 @@ class BareSut final : public mlperf::SystemUnderTest {
   const size_t batch_;
   const size_t threads_;
 };
+
+using SampleIds = std::vector<mlperf::ResponseId>;
+
+// Completes at once what a device would have computed.
+void complete(const SampleIds& ids, std::vector<mlperf::QuerySampleResponse>& responses) {
+  const float answer = 0;
+  responses.resize(ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    responses[i] = {ids[i], reinterpret_cast<uintptr_t>(&answer), sizeof answer};
+  }
+  mlperf::QuerySamplesComplete(responses.data(), responses.size());
+}
+
+class QueueSut final : public mlperf::SystemUnderTest {
+ public:
+  QueueSut(size_t batch, size_t workers) : batch_(batch) {
+    for (size_t i = 0; i < workers; ++i) workers_.emplace_back([this] { work(); });
+  }
+  ~QueueSut() override {
+    {
+      const std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+  const std::string& Name() override { return name_; }
+  void IssueQuery(const std::vector<mlperf::QuerySample>& samples) override {
+    {
+      const std::lock_guard lock(mutex_);
+      for (const mlperf::QuerySample& sample : samples) queue_.push_back(sample.id);
+    }
+    samples.size() == 1 ? changed_.notify_one() : changed_.notify_all();
+  }
+  void FlushQueries() override {}
+
+ private:
+  void work() {
+    SampleIds ids;
+    std::vector<mlperf::QuerySampleResponse> responses;
+    for (;;) {
+      {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return stop_ || !queue_.empty(); });
+        if (queue_.empty()) return;
+        const auto end = queue_.begin() + static_cast<ptrdiff_t>(std::min(batch_, queue_.size()));
+        ids.assign(queue_.begin(), end);
+        queue_.erase(queue_.begin(), end);
+      }
+      complete(ids, responses);
+    }
+  }
+
+  const std::string name_ = "queue";
+  const size_t batch_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<mlperf::ResponseId> queue_;
+  bool stop_ = false;
+  std::vector<std::thread> workers_;
+};
+
+class PollingSut final : public mlperf::SystemUnderTest {
+ public:
+  explicit PollingSut(size_t batch) : batch_(batch), device_([this] { work(); }) {}
+  ~PollingSut() override {
+    stop_.store(true, std::memory_order_relaxed);
+    device_.join();
+  }
+  const std::string& Name() override { return name_; }
+  void IssueQuery(const std::vector<mlperf::QuerySample>& samples) override {
+    for (const mlperf::QuerySample& sample : samples) {
+      const std::lock_guard lock(mutex_);
+      pool_.push_back(sample.id);
+      if (pool_.size() == batch_) dispatch();
+    }
+  }
+  // What is left goes when the pool is looked at next, as it would after a delay.
+  void FlushQueries() override {
+    const std::lock_guard lock(mutex_);
+    if (!pool_.empty()) dispatch();
+  }
+
+ private:
+  static constexpr size_t kDepth = 8;
+
+  void dispatch() {
+    const size_t head = head_.load(std::memory_order_relaxed);
+    // acquire: pairs with the release in work(); the place has been read.
+    while (head - tail_.load(std::memory_order_acquire) == kDepth) std::this_thread::yield();
+    ring_[head % kDepth].swap(pool_);
+    pool_.clear();
+    // release: pairs with the acquire in work(); publishes the batch.
+    head_.store(head + 1, std::memory_order_release);
+  }
+
+  void work() {
+    SampleIds ids;
+    std::vector<mlperf::QuerySampleResponse> responses;
+    for (size_t tail = 0; !stop_.load(std::memory_order_relaxed);) {
+      if (head_.load(std::memory_order_acquire) == tail) {
+        std::this_thread::yield();
+        continue;
+      }
+      ids.swap(ring_[tail % kDepth]);
+      tail_.store(++tail, std::memory_order_release);
+      complete(ids, responses);
+    }
+  }
+
+  const std::string name_ = "polling";
+  const size_t batch_;
+  std::mutex mutex_;
+  SampleIds pool_;
+  std::array<SampleIds, kDepth> ring_;
+  alignas(kCacheLine) std::atomic<size_t> head_{0};
+  alignas(kCacheLine) std::atomic<size_t> tail_{0};
+  std::atomic<bool> stop_{false};
+  std::thread device_;
+};
+
+std::unique_ptr<mlperf::SystemUnderTest> make_peer(const std::string& name, size_t batch,
+                                                   size_t activations) {
+  if (name == "inline") return std::make_unique<InlineSut>(batch);
+  if (name == "bare") return std::make_unique<BareSut>(batch, activations);
+  if (name == "queue") return std::make_unique<QueueSut>(batch, activations);
+  if (name == "polling") return std::make_unique<PollingSut>(batch);
+  return nullptr;
+}
 
 class EmptyQsl final : public mlperf::QuerySampleLibrary {
  public:
@@ -169,8 +308,8 @@ LoadgenOptions make_options(const std::string& scenario, uint64_t samples, doubl
 int main(int argc, char** argv) {
   if (argc != 8) {
     std::fprintf(stderr,
-                 "usage: harness_bench inline|bare|qaickit|qaic singlestream|server|offline BATCH "
-                 "ACTIVATIONS SAMPLES QPS OUTPUT_DIR\n");
+                 "usage: harness_bench inline|bare|queue|polling|qaickit|qaic "
+                 "singlestream|server|offline BATCH ACTIVATIONS SAMPLES QPS OUTPUT_DIR\n");
     return 2;
   }
   const std::string sut = argv[1];
@@ -179,15 +318,16 @@ int main(int argc, char** argv) {
   const int activations = std::atoi(argv[4]);
   const auto options = make_options(scenario, std::strtoull(argv[5], nullptr, 10),
                                     std::strtod(argv[6], nullptr), argv[7]);
-  if (sut != "qaickit" && sut != "qaic") {
-    InlineSut inline_sut(static_cast<size_t>(batch));
-    BareSut bare_sut(static_cast<size_t>(batch), static_cast<size_t>(activations));
-    mlperf::SystemUnderTest* peer = &inline_sut;
-    if (sut == "bare") peer = &bare_sut;
+  if (const auto peer =
+          make_peer(sut, static_cast<size_t>(batch), static_cast<size_t>(activations))) {
     EmptyQsl qsl;
-    mlperf::StartTest(peer, &qsl, or_die(make_test_settings(options)), make_log_settings(options),
-                      "");
+    mlperf::StartTest(peer.get(), &qsl, or_die(make_test_settings(options)),
+                      make_log_settings(options), "");
     return 0;
+  }
+  if (sut != "qaickit" && sut != "qaic") {
+    std::fprintf(stderr, "harness_bench: there is no peer '%s'\n", sut.c_str());
+    return 2;
   }
   auto session =
       open_session(sut == "qaic" ? "qaic" : "null", batch, static_cast<uint32_t>(activations));
