@@ -47,7 +47,10 @@ Result<std::shared_ptr<Resources>> acquire_resources(std::shared_ptr<const Qpc> 
     r.infos.push_back(device->info());
     r.devices.push_back(device);
     auto loaded = device->load(qpc, program_options);
-    if (!loaded.ok()) return loaded.status().with_context(where);
+    if (!loaded.ok()) {
+      const bool is_said = loaded.status().message().starts_with(where);
+      return is_said ? loaded.status() : loaded.status().with_context(where);
+    }
     r.programs.push_back(std::move(loaded).value());
     if (const DeviceInfo* info = r.programs.back()->info()) r.infos.back() = *info;
     r.precision = r.programs.back()->precision();

@@ -36,9 +36,10 @@ class Gpus {
  public:
   Gpus(std::initializer_list<std::pair<const std::string, std::string>> values = {}) {
     static constexpr const char* kNames[] = {
-        "DEVICES",       "MEMORY",     "RUNTIME",     "DRIVER",        "LATENCY_US",
-        "COPY_US",       "JITTER_US",  "FAULTS",      "CAPTURE_US",    "ORT_VERSION",
-        "ORT_PROVIDERS", "ORT_BROKEN", "ORT_COMPUTE", "ORT_CPU_NODES", "ORT_SYNC_REPLAY"};
+        "DEVICES",     "MEMORY",        "RUNTIME",         "DRIVER",
+        "LATENCY_US",  "COPY_US",       "JITTER_US",       "FAULTS",
+        "CAPTURE_US",  "ORT_VERSION",   "ORT_PROVIDERS",   "ORT_BROKEN",
+        "ORT_COMPUTE", "ORT_CPU_NODES", "ORT_SYNC_REPLAY", "ORT_HOST_TENSORS"};
     const std::map<std::string, std::string> variables(values);
     for (const std::string name : kNames) {
       const std::string full =

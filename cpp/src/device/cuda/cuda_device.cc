@@ -30,9 +30,15 @@ Status check_provider(const ort::Api& api) {
   bool found = false;
   for (int i = 0; i < count; ++i) found |= names[i] == kProviderName;
   ORT_RETURN_IF_ERROR(api, api.ReleaseAvailableProviders(names, count), "providers");
-  if (found) return {};
-  return Status(Code::kUnavailable, cat(api.path, " (ONNX Runtime ", api.version,
-                                        ") has no CUDA provider; ", kWheelAdvice));
+  const std::string library = cat(api.path, " (ONNX Runtime ", api.version, ")");
+  if (!found) {
+    return Status(Code::kUnavailable, cat(library, " has no CUDA provider; ", kWheelAdvice));
+  }
+  if (api.SessionGetMemoryInfoForInputs) return {};
+  return Status(Code::kUnavailable,
+                cat(library,
+                    " does not tell where it uses inputs; the cuda device needs 1.23 or "
+                    "later: pip install -U onnxruntime-gpu[cuda,cudnn]"));
 }
 
 Result<Libraries> open_libraries() {

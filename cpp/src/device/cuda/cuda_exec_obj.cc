@@ -44,7 +44,7 @@ class CudaExecObj final : public ExecObj {
     auto* const target = static_cast<std::byte*>(const_cast<void*>(data));
     buffer.bound = target ? target : buffer.own;
     // Each time: other memory may lie at the same address now.
-    pinned_[i] = buffer.bound == buffer.own || is_pinned(buffer);
+    pinned_[i] = buffer.bound == buffer.own || (!slot_.on_host(i) && is_pinned(buffer));
     return {};
   }
   Status bind_output(size_t i, void* data) noexcept override {

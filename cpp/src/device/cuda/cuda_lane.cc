@@ -56,7 +56,7 @@ Status start(LaneState& lane, Slot& slot) noexcept {
   CUDA_RETURN_IF_ERROR(gpu, cudaStreamWaitEvent, lane.compute, slot.copied_in, 0);
   // acquire: pairs with the exchange in CudaExecObj::cancel().
   const bool wanted = Slot::phase(slot.state.load(std::memory_order_acquire)) == Slot::kInFlight;
-  if (wanted) QAICKIT_RETURN_IF_ERROR(gpu.failure(slot.run(lane.loaded, slot.set)));
+  if (wanted) QAICKIT_RETURN_IF_ERROR(gpu.failure(slot.run(slot.set)));
   CUDA_RETURN_IF_ERROR(gpu, cudaEventRecord, slot.computed, lane.compute);
   CUDA_RETURN_IF_ERROR(gpu, cudaStreamWaitEvent, lane.copy_out, slot.computed, 0);
   if (wanted) QAICKIT_RETURN_IF_ERROR(slot.copy_out(lane.copy_out));
@@ -69,7 +69,7 @@ Status warm_up(LaneState& lane, Slot& slot) noexcept {
   Gpu& gpu = *lane.gpu;
   QAICKIT_RETURN_IF_ERROR(slot.clear_device(lane.compute));
   for (int i = 0; i < kWarmUpRuns; ++i) {
-    QAICKIT_RETURN_IF_ERROR(gpu.failure(slot.run(lane.loaded, slot.set)));
+    QAICKIT_RETURN_IF_ERROR(gpu.failure(slot.run(slot.set)));
   }
   CUDA_RETURN_IF_ERROR(gpu, cudaStreamSynchronize, lane.compute);
   return {};
@@ -248,7 +248,7 @@ Status Lane::prepare(Slot& slot, size_t set) {
   }();
   {
     const CurrentGpu current(*lane.gpu);
-    QAICKIT_RETURN_IF_ERROR(slot.bind(lane.loaded, set, graph_id));
+    QAICKIT_RETURN_IF_ERROR(slot.bind(set, graph_id));
   }
   slot.set = set;
   slot.warming.store(true, std::memory_order_relaxed);

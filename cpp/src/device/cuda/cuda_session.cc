@@ -1,8 +1,10 @@
 #include "device/cuda/cuda_session.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "base/cat.h"
+#include "device/ort/tensor_places.h"
 #include "device/settings.h"
 
 namespace qaickit::cuda {
@@ -138,6 +140,17 @@ Result<Loaded> load_session(Gpu& gpu, CudaStream stream, std::shared_ptr<const Q
   auto session = ort::make_session(gpu.ort, *qpc, fp16 ? *fp16 : fp32, std::move(ort_options));
   if (!session.ok()) return gpu.failure(session.status());
   loaded.session = std::move(session).value();
+  const ProgramSpec& program = qpc->program();
+  QAICKIT_ASSIGN_OR_RETURN(loaded.host_memory, ort::cpu_memory(gpu.ort));
+  QAICKIT_ASSIGN_OR_RETURN(loaded.on_host,
+                           ort::tensors_on_host(gpu.ort, loaded.session.get(), program));
+  if (const auto t = std::ranges::find(loaded.on_host, char{true});
+      graphs && t != loaded.on_host.end()) {
+    return Status(Code::kDeviceError,
+                  cat(gpu.name(), ": no CUDA graph, since a node on the CPU uses '",
+                      program.tensor(t - loaded.on_host.begin()).name,
+                      "', at which a replay would not look again; leave out cuda_graph=1"));
+  }
   return loaded;
 }
 

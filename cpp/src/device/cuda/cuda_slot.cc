@@ -30,12 +30,13 @@ Result<std::vector<size_t>> lay_out(const ProgramSpec& program) {
 }  // namespace
 
 Result<std::unique_ptr<Slot>> Slot::create(Gpu& gpu, const Loaded& loaded) {
-  std::unique_ptr<Slot> slot(new Slot(gpu));
-  QAICKIT_RETURN_IF_ERROR(slot->init(loaded.qpc->program()));
+  std::unique_ptr<Slot> slot(new Slot(gpu, loaded));
+  QAICKIT_RETURN_IF_ERROR(slot->init());
   return slot;
 }
 
-Status Slot::init(const ProgramSpec& program) {
+Status Slot::init() {
+  const ProgramSpec& program = loaded_.qpc->program();
   QAICKIT_ASSIGN_OR_RETURN(offsets_, lay_out(program));
   bytes_ = offsets_.back();
   sets_.resize(program.num_shape_sets());
@@ -73,7 +74,7 @@ Status Slot::clear_device(CudaStream stream) noexcept {
 }
 
 Status Slot::copy_in(size_t t, const std::byte* from, size_t bytes, CudaStream stream) noexcept {
-  if (bytes == 0) return {};
+  if (bytes == 0 || on_host(t)) return {};
   CUDA_RETURN_IF_ERROR(gpu_, cudaMemcpyAsync, device(t), from, bytes, kHostToDevice, stream);
   return {};
 }
@@ -81,7 +82,7 @@ Status Slot::copy_in(size_t t, const std::byte* from, size_t bytes, CudaStream s
 Status Slot::copy_out(CudaStream stream) noexcept {
   for (size_t i = 0; i < targets.size(); ++i) {
     const size_t t = num_inputs() + i;
-    if (targets[i].bytes == 0) continue;
+    if (targets[i].bytes == 0 || on_host(t)) continue;
     CUDA_RETURN_IF_ERROR(gpu_, cudaMemcpyAsync, host(t), device(t), targets[i].bytes, kDeviceToHost,
                          stream);
   }
@@ -94,10 +95,10 @@ void Slot::copy_to_targets() noexcept {
   }
 }
 
-Status Slot::bind(const Loaded& loaded, size_t set, int graph_id) {
+Status Slot::bind(size_t set, int graph_id) {
   if (is_bound(set)) return {};
   const ort::Api& api = gpu_.ort;
-  const ProgramSpec& program = loaded.qpc->program();
+  const ProgramSpec& program = loaded_.qpc->program();
   ShapeSet made;
   ort::OrtRunOptions* options = nullptr;
   ORT_RETURN_IF_ERROR(api, api.CreateRunOptions(&options), "CreateRunOptions");
@@ -106,17 +107,18 @@ Status Slot::bind(const Loaded& loaded, size_t set, int graph_id) {
   ORT_RETURN_IF_ERROR(
       api, api.AddRunConfigEntry(options, "disable_synchronize_execution_providers", "1"),
       "run option");
-  if (loaded.graphs) {
+  if (loaded_.graphs) {
     ORT_RETURN_IF_ERROR(
         api, api.AddRunConfigEntry(options, "gpu_graph_id", std::to_string(graph_id).c_str()),
         "run option");
   }
   ort::OrtIoBinding* binding = nullptr;
-  ORT_RETURN_IF_ERROR(api, api.CreateIoBinding(loaded.session.get(), &binding), "CreateIoBinding");
+  ORT_RETURN_IF_ERROR(api, api.CreateIoBinding(loaded_.session.get(), &binding), "CreateIoBinding");
   made.binding = {binding, {api.ReleaseIoBinding}};
   for (size_t t = 0; t < program.num_tensors(); ++t) {
-    QAICKIT_ASSIGN_OR_RETURN(
-        auto value, ort::wrap(api, loaded.device_memory.get(), program, set, t, device(t)));
+    const auto& memory = on_host(t) ? loaded_.host_memory : loaded_.device_memory;
+    QAICKIT_ASSIGN_OR_RETURN(auto value, ort::wrap(api, memory.get(), program, set, t,
+                                                   on_host(t) ? host(t) : device(t)));
     const char* const name = program.tensor(t).name.c_str();
     const auto bind_one = t < program.inputs.size() ? api.BindInput : api.BindOutput;
     ORT_RETURN_IF_ERROR(api, bind_one(binding, name, value.get()), "binding a tensor");
@@ -126,11 +128,11 @@ Status Slot::bind(const Loaded& loaded, size_t set, int graph_id) {
   return {};
 }
 
-Status Slot::run(const Loaded& loaded, size_t set) noexcept {
+Status Slot::run(size_t set) noexcept {
   const ShapeSet& shapes = sets_[set];
   return ort::to_status(
       gpu_.ort,
-      gpu_.ort.RunWithBinding(loaded.session.get(), shapes.options.get(), shapes.binding.get()),
+      gpu_.ort.RunWithBinding(loaded_.session.get(), shapes.options.get(), shapes.binding.get()),
       "RunWithBinding");
 }
 

@@ -16,8 +16,10 @@ namespace qaickit::cuda {
 struct Loaded {
   std::shared_ptr<const Qpc> qpc;
   ort::Owned<ort::OrtMemoryInfo> device_memory;
+  ort::Owned<ort::OrtMemoryInfo> host_memory;
   ort::Owned<ort::OrtSession> session;
-  bool graphs = false;  // runs are captured into CUDA graphs
+  std::vector<char> on_host;  // of each tensor: ONNX Runtime uses it in the host's memory
+  bool graphs = false;        // runs are captured into CUDA graphs
 };
 
 // The GPU's half of an ExecObj: pinned host memory and device memory of the same layout, the
@@ -37,6 +39,7 @@ class Slot {
     return state - state % kPhases + phase;
   }
 
+  // `loaded` outlives it.
   static Result<std::unique_ptr<Slot>> create(Gpu& gpu, const Loaded& loaded);
   ~Slot();
   Slot(const Slot&) = delete;
@@ -44,7 +47,7 @@ class Slot {
 
   // Tells ONNX Runtime of a set's tensors, once; further calls cost nothing. `graph_id`: of the
   // graph that its runs are captured into.
-  Status bind(const Loaded& loaded, size_t set, int graph_id);
+  Status bind(size_t set, int graph_id);
   bool is_bound(size_t set) const noexcept { return sets_[set].binding != nullptr; }
   // Frees ONNX Runtime's objects, which have to go before the session does.
   void unbind() noexcept { sets_.clear(); }
@@ -53,10 +56,12 @@ class Slot {
   void clear() noexcept;
   Status clear_device(CudaStream stream) noexcept;
 
+  // Whether a tensor never goes to the device: inputs have to be in host(t), outputs come there.
+  bool on_host(size_t t) const noexcept { return loaded_.on_host[t]; }
   // An input in host(t), or in pinned memory of the caller's, to the device.
   Status copy_in(size_t t, const std::byte* from, size_t bytes, CudaStream stream) noexcept;
   // Puts a run's kernels on the compute stream.
-  Status run(const Loaded& loaded, size_t set) noexcept;
+  Status run(size_t set) noexcept;
   // Outputs to the host, in a run's set of shapes.
   Status copy_out(CudaStream stream) noexcept;
   void copy_to_targets() noexcept;
@@ -90,12 +95,13 @@ class Slot {
     ort::Owned<ort::OrtIoBinding> binding;
   };
 
-  explicit Slot(Gpu& gpu) : gpu_(gpu) {}
-  Status init(const ProgramSpec& program);
+  Slot(Gpu& gpu, const Loaded& loaded) : gpu_(gpu), loaded_(loaded) {}
+  Status init();
   std::byte* device(size_t t) const noexcept { return device_ + offsets_[t]; }
   size_t num_inputs() const noexcept { return offsets_.size() - 1 - targets.size(); }
 
   Gpu& gpu_;
+  const Loaded& loaded_;
   std::vector<size_t> offsets_;  // of each tensor, in host_ and device_
   size_t bytes_ = 0;
   std::byte* host_ = nullptr;

@@ -52,8 +52,11 @@ Result<Api> open_api() {
                                           " or later is needed: pip install -U onnxruntime"));
   }
   Api api;
+  const unsigned since_1 = major > 1 ? ~0U : minor;
 #define ORT_FUNCTION(slot, name, result, arguments) \
   api.name = reinterpret_cast<result(*) arguments>(const_cast<void*>(table[slot]));
+#define ORT_FUNCTION_SINCE(version, slot, name, result, arguments) \
+  if (since_1 >= (version)) ORT_FUNCTION(slot, name, result, arguments)
 #include "device/ort/ort_functions.inc"
 #undef ORT_FUNCTION
   api.version = version;

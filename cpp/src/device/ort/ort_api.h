@@ -30,7 +30,8 @@ enum OrtLoggingLevel : int { kLogError = 3 };
 enum OrtErrorCode : int {};
 enum GraphOptimizationLevel : int { kOptimizeAll = 99 };
 enum OrtAllocatorType : int { kDeviceAllocator = 0 };
-enum OrtMemType : int { kMemTypeDefault = 0 };
+enum OrtMemType : int { kMemTypeCpuOutput = -1, kMemTypeDefault = 0 };
+enum OrtDeviceType : int { kDeviceTypeCpu = 0 };
 enum ONNXTensorElementDataType : int {};
 
 inline constexpr uint32_t kApiVersion = 21;

@@ -113,6 +113,40 @@ TEST_F(CudaDevice, WithoutGraphsWhereTheyAreNotPossible) {
   EXPECT_EQ(gpus.live(), "");
 }
 
+// What a node on the CPU uses is bound where it looks: it sees what each run has, not the first.
+TEST_F(CudaDevice, TensorsOfNodesOnTheCpuStayInTheHostsMemory) {
+  for (const char* tensors : {"x", "y", "x,y"}) {
+    const Gpus gpus{{"ORT_HOST_TENSORS", tensors}};
+    {
+      const auto session = open_cuda(cuda_options({}, 2, 3));
+      for (int i = 0; i < 20; ++i) EXPECT_TRUE(is_ok(run_once(*session, 10 * i))) << tensors;
+      EXPECT_EQ(gpus.ort().captures, 0u) << "a graph would keep what was there";
+    }
+    const LoadedExec loaded;
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(is_ok(run_exec(*loaded.exec, i))) << tensors;
+    std::vector<int64_t> memory = {5, 6, 7, 8};
+    const std::span<std::byte> bytes = std::as_writable_bytes(std::span(memory));
+    const auto pin = value_of(loaded.program->pin(bytes));
+    ASSERT_TRUE(is_ok(loaded.exec->bind_input(0, memory.data())));
+    AwaitCompletion done;
+    ASSERT_TRUE(is_ok(loaded.exec->enqueue(done)));
+    EXPECT_TRUE(is_ok(done.wait()));
+    EXPECT_TRUE(std::ranges::equal(bytes, loaded.exec->output(0))) << tensors;
+    ASSERT_TRUE(is_ok(loaded.exec->bind_input(0, nullptr)));
+  }
+  const Gpus gpus{{"ORT_HOST_TENSORS", "y"}};
+  EXPECT_TRUE(
+      is_error(Session::open(copy_qpc(), cuda_options({}, 1, 4, {{"cuda_graph", "1"}})).status(),
+               Code::kDeviceError, "'y'"));
+}
+
+TEST_F(CudaDevice, AnErrorNamesTheGpuOnce) {
+  const Gpus gpus{{"ORT_BROKEN", "cuda"}};
+  const std::string said(Session::open(copy_qpc(), cuda_options()).status().message());
+  EXPECT_NE(said.find("cuda:0: "), said.npos) << said;
+  EXPECT_EQ(said.find("cuda:0"), said.rfind("cuda:0")) << said;
+}
+
 // Programs that are set up while others run: nothing of theirs spoils a capture.
 TEST_F(CudaDevice, CapturesWhileOthersRun) {
   const Gpus gpus{{"CAPTURE_US", "3000"}, {"LATENCY_US", "200"}, {"DEVICES", "2"}};

@@ -93,5 +93,10 @@ TEST_F(CudaMissing, ANewEnoughOnnxRuntime) {
   EXPECT_TRUE(is_error(cuda_status(), Code::kUnavailable, "1.20.3", "1.21"));
 }
 
+TEST_F(CudaMissing, AnOnnxRuntimeThatTellsWhereItUsesInputs) {
+  const Gpus gpus{{"ORT_VERSION", "1.22.1"}};
+  EXPECT_TRUE(is_error(cuda_status(), Code::kUnavailable, "1.22.1", "1.23 or later"));
+}
+
 }  // namespace
 }  // namespace qaickit

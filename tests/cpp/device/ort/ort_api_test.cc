@@ -39,7 +39,10 @@ TEST(OrtApi, IsNewEnoughAndSaysWhereItIsFrom) {
 
 TEST(OrtApi, EverySlotIsFilled) {
   REQUIRE_API(api);
+  const int minor = std::atoi(api->version.substr(api->version.find('.') + 1).c_str());
 #define ORT_FUNCTION(slot, name, result, arguments) EXPECT_NE(api->name, nullptr) << #name;
+#define ORT_FUNCTION_SINCE(since, slot, name, result, arguments) \
+  EXPECT_EQ(api->name != nullptr, minor >= (since)) << #name;
 #include "device/ort/ort_functions.inc"
 #undef ORT_FUNCTION
 }
@@ -94,6 +97,23 @@ TEST(OrtApi, ARealRunGoesThroughTheSlots) {
     EXPECT_ORT_OK(api->GetDimensions(tensor, dims.data(), rank));
     EXPECT_EQ(dims, (std::array<int64_t, 2>{2, 3}));
     api->ReleaseTypeInfo(type);
+  }
+
+  OrtMemoryInfo* gpu_memory = nullptr;
+  EXPECT_ORT_OK(api->CreateMemoryInfo("Cuda", kDeviceAllocator, 1, kMemTypeCpuOutput, &gpu_memory));
+  OrtDeviceType device{};
+  OrtMemType memory_type{};
+  api->MemoryInfoGetDeviceType(gpu_memory, &device);
+  EXPECT_ORT_OK(api->MemoryInfoGetMemType(gpu_memory, &memory_type));
+  EXPECT_NE(device, kDeviceTypeCpu);
+  EXPECT_EQ(memory_type, kMemTypeCpuOutput);
+  api->ReleaseMemoryInfo(gpu_memory);
+  for (const auto get : {api->SessionGetMemoryInfoForInputs, api->SessionGetMemoryInfoForOutputs}) {
+    if (!get) continue;  // before 1.23
+    const OrtMemoryInfo* place = nullptr;
+    EXPECT_ORT_OK(get(session, &place, 1));
+    api->MemoryInfoGetDeviceType(place, &device);
+    EXPECT_EQ(device, kDeviceTypeCpu);
   }
 
   OrtMemoryInfo* memory = nullptr;

@@ -8,9 +8,11 @@
  * the session's GPU the thread's current one; graphs belong to the thread that captured them, are
  * captured in the global mode after one ordinary run, and a replay waits for the stream.
  *
- * Stricter than ONNX Runtime: what is bound must be device memory of the session's GPU (it would
- * copy), a graph whose addresses are not those of its capture is refused (it would silently use the
- * old ones), as is Run (which copies without a stream that the caller knows of).
+ * Stricter than ONNX Runtime: what is bound must be device memory of the session's GPU, or the
+ * host's for a tensor that is used there (it would copy, and inputs only when they are bound), as
+ * SessionGetMemoryInfoForInputs tells; no graph may use such tensors (it would keep what they were
+ * when it was captured), a graph whose addresses are not those of its capture is refused (it would
+ * silently use the old ones), as is Run (which copies without a stream that the caller knows of).
  *
  * Environment, read when the library is asked for its table, and by fakeortReload():
  *
@@ -22,7 +24,9 @@
  *                                   is a copy of input i modulo the number of inputs, and nothing
  *                                   allocates
  *   QAICKIT_FAKEORT_CPU_NODES=1     some nodes are not for the GPU: no graphs
- *   QAICKIT_FAKEORT_SYNC_REPLAY=0   replays do not wait, as in sources newer than the releases
+ *   QAICKIT_FAKEORT_HOST_TENSORS=A,B  inputs and outputs that nodes on the CPU use
+ *   QAICKIT_FAKEORT_SYNC_REPLAY=0   replays do not wait where the caller wants none, as from 1.30
+ * on
  */
 #ifndef QAICKIT_FAKE_ONNXRUNTIME_H
 #define QAICKIT_FAKE_ONNXRUNTIME_H

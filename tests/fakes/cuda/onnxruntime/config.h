@@ -12,10 +12,14 @@ struct Config {
   std::string broken = "tensorrt";
   bool echo = false;
   bool cpu_nodes = false;
+  std::string host_tensors;  // separated by commas
   bool sync_replay = true;
 
   bool has(std::string_view provider) const {
     return providers.find(provider) != std::string::npos;
+  }
+  bool is_on_host(std::string_view tensor) const {
+    return ("," + host_tensors + ",").find("," + std::string(tensor) + ",") != std::string::npos;
   }
   bool is_broken(std::string_view provider) const {
     return broken.find(provider) != std::string::npos;

@@ -15,10 +15,11 @@ struct OrtRunOptions;
 struct OrtValue;
 struct OrtMemoryInfo;
 struct OrtIoBinding;
+struct OrtAllocator;
 
-// Entries of the table of API version 21, which is all that is given on.
-constexpr size_t kSlots = 285;
-constexpr uint32_t kApiVersion = 21;
+// Entries of the table of API version 23, which is all that is given on.
+constexpr size_t kSlots = 390;
+constexpr uint32_t kApiVersion = 23;
 using Slot = const void*;
 
 enum ErrorCode : int { kFail = 1, kInvalidArgument = 2, kRuntimeException = 6, kEpFail = 11 };

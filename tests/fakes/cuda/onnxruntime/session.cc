@@ -109,7 +109,7 @@ OrtStatus* GpuSession::check(const Bound& bound) const {
   const Hidden hidden;
   for (const auto* values : {&bound.inputs, &bound.outputs}) {
     for (const ValueRef& value : *values) {
-      if (!value->bytes) continue;
+      if (!value->bytes || value->device == DeviceValue::kHost) continue;
       if (fakecudaContents(value->address, value->bytes, nullptr) != value->contents) {
         misuse("a run on device memory that was freed");
         return error(kFail, "what is bound is no device memory any more");
@@ -131,7 +131,7 @@ OrtStatus* GpuSession::run(const std::shared_ptr<const Bound>& bound, const RunS
   if (captured) {  // does not even look at the thread's device
     count(&State::replays);
     problem = launch(bound);
-    return problem || !config_.sync_replay ? problem : wait_for_stream();
+    return problem || !(config_.sync_replay || settings.waits) ? problem : wait_for_stream();
   }
   if (const int code = cudaSetDevice(device())) return cuda_error(code, "cudaSetDevice(device)");
   if (!workspace_) problem = allocate(kWorkspaceBytes, &workspace_);
@@ -160,6 +160,13 @@ OrtStatus* GpuSession::find_graph(const Bound& bound, const GraphId& id, bool wi
 }
 
 OrtStatus* GpuSession::capture(const Bound& bound, const GraphId& id) {
+  for (const auto* values : {&bound.inputs, &bound.outputs}) {
+    for (const ValueRef& value : *values) {
+      if (value->device != DeviceValue::kHost) continue;
+      misuse("a graph is captured that uses the host's memory");
+      return error(kFail, "the graph would keep what is in the host's memory now");
+    }
+  }
   if (OrtStatus* const problem = wait_for_stream()) return problem;
   if (const int code = fakecudaBeginCapture(stream_)) {
     return cuda_error(code, "cudaStreamBeginCapture(stream_, cudaStreamCaptureModeGlobal)");

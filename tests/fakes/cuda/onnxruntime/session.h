@@ -18,8 +18,9 @@
 
 namespace fakeort {
 
-// A tensor in device memory.
+// A tensor in device memory, or in the host's.
 struct DeviceValue {
+  static constexpr int kHost = -1;
   ~DeviceValue();
   const void* address = nullptr;  // as the program knows it
   size_t bytes = 0;
@@ -55,6 +56,7 @@ class GpuSession {
   int device() const noexcept { return options_.front().device_id(); }
   const std::vector<ProviderOptions>& options() const noexcept { return options_; }
   size_t threads();
+  bool is_on_host(const std::string& tensor) const { return config_.is_on_host(tensor); }
 
   OrtStatus* run(const std::shared_ptr<const Bound>& bound, const RunSettings& settings);
 

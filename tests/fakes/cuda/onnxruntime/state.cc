@@ -68,6 +68,7 @@ Config read_config() {
   config.broken = variable("QAICKIT_FAKEORT_BROKEN", config.broken);
   config.echo = one_of("QAICKIT_FAKEORT_COMPUTE", "echo", "1", "1");
   config.cpu_nodes = one_of("QAICKIT_FAKEORT_CPU_NODES", "1", "0", "0");
+  config.host_tensors = variable("QAICKIT_FAKEORT_HOST_TENSORS", "");
   config.sync_replay = one_of("QAICKIT_FAKEORT_SYNC_REPLAY", "1", "0", "1");
   return config;
 }

@@ -196,17 +196,14 @@ const OrtMemoryInfo* cpu_memory() {
 
 OrtStatus* create_tensor(const OrtMemoryInfo* info, void* data, size_t bytes, const int64_t* dims,
                          size_t num_dims, int type, OrtValue** out) {
-  int device = -1;
+  int device = DeviceValue::kHost;
   {
     const Lock lock(state().mutex);
     const auto found = state().device_memory.find(info);
     if (found != state().device_memory.end()) device = found->second;
   }
-  if (device < 0) {
-    if (fakecudaMemoryType(data) == 2) {
-      return error(kInvalidArgument, "device memory is given as the CPU's");
-    }
-    return real().CreateTensorWithDataAsOrtValue(info, data, bytes, dims, num_dims, type, out);
+  if (device < 0 && fakecudaMemoryType(data) == 2) {
+    return error(kInvalidArgument, "device memory is given as the CPU's");
   }
   auto value = std::make_shared<DeviceValue>();
   int owner = device;
@@ -214,7 +211,7 @@ OrtStatus* create_tensor(const OrtMemoryInfo* info, void* data, size_t bytes, co
   value->address = data;
   value->bytes = bytes;
   value->device = device;
-  value->contents = bytes ? fakecudaContents(data, bytes, &owner) : &nothing;
+  value->contents = !bytes ? &nothing : device < 0 ? data : fakecudaContents(data, bytes, &owner);
   if (!value->contents || owner != device) {
     return error(kInvalidArgument,
                  "the tensor is not in the memory of GPU " + std::to_string(device));
@@ -269,10 +266,14 @@ OrtStatus* bind(OrtIoBinding* binding, const char* name, const OrtValue* value, 
   const auto found = state().bindings.find(binding);
   if (found == state().bindings.end()) return bind_real(binding, name, value);
   const auto device_value = state().values.find(value);
-  if (device_value == state().values.end()) {
-    return error(kInvalidArgument, std::string("'") + name + "' is not in device memory");
+  const bool on_host = found->second.session->is_on_host(name);
+  const bool is_host =
+      device_value == state().values.end() || device_value->second->device == DeviceValue::kHost;
+  if (is_host != on_host) {
+    return error(kInvalidArgument, std::string("'") + name + "' is not in " +
+                                       (on_host ? "the host's" : "device") + " memory");
   }
-  if (device_value->second->device != found->second.session->device()) {
+  if (!is_host && device_value->second->device != found->second.session->device()) {
     return error(kInvalidArgument, std::string("'") + name + "' is in another GPU's memory");
   }
   // A run that is under way keeps what it was started with.
@@ -296,6 +297,28 @@ OrtStatus* bind_input(OrtIoBinding* binding, const char* name, const OrtValue* v
 
 OrtStatus* bind_output(OrtIoBinding* binding, const char* name, const OrtValue* value) {
   return bind(binding, name, value, real().BindOutput, &Bound::output_names, &Bound::outputs);
+}
+
+// Where a session uses its inputs, or its outputs.
+template <bool kInputs>
+OrtStatus* get_places(const OrtSession* session, const OrtMemoryInfo** infos, size_t count) {
+  static OrtMemoryInfo* const device_memory = [] {
+    OrtMemoryInfo* made = nullptr;
+    (void)real().CreateMemoryInfo("Cuda", 0, 0, 0, &made);
+    return made;
+  }();
+  OrtAllocator* allocator = nullptr;
+  (void)real().GetAllocatorWithDefaultOptions(&allocator);
+  const auto gpu = find_session(session);
+  for (size_t i = 0; i < count; ++i) {
+    char* name = nullptr;
+    OrtStatus* const problem = kInputs ? real().SessionGetInputName(session, i, allocator, &name)
+                                       : real().SessionGetOutputName(session, i, allocator, &name);
+    if (problem) return problem;
+    infos[i] = !gpu || gpu->is_on_host(name) ? cpu_memory() : device_memory;
+    (void)real().AllocatorFree(allocator, name);
+  }
+  return nullptr;
 }
 
 // Runs. --------------------------------------------------------------------------------------
@@ -428,6 +451,8 @@ const Slot* get_api(uint32_t version) {
         {208, slot_of(release_options)},
         {261, slot_of(update_with_value)},
         {263, slot_of(update_with_value)},
+        {380, slot_of(get_places<true>)},
+        {381, slot_of(get_places<false>)},
     };
     auto* const made = new Slot[kSlots];
     std::copy(std::begin(real().table), std::end(real().table), made);
