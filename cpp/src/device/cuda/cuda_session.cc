@@ -128,6 +128,20 @@ Result<Loaded> load_session(Gpu& gpu, CudaStream stream, std::shared_ptr<const Q
         add_tensorrt(gpu, stream, fp16 || policy == "fp16", policy == "int8", ort_options.get())));
   }
   QAICKIT_RETURN_IF_ERROR(gpu.failure(add_cuda(gpu, stream, settings, graphs, ort_options.get())));
+  if (!settings.tensorrt) {
+    // The CUDA provider computes a QDQ graph in floating point anyway, and dequantises no int32:
+    // without this, biases would be dequantised on the CPU in each run, which also forbids graphs.
+    // With it, weights and biases are dequantised once, when the session is made.
+    ORT_RETURN_IF_ERROR(
+        gpu.ort, gpu.ort.AddSessionConfigEntry(ort_options.get(), "session.disable_quant_qdq", "1"),
+        "QDQ graphs");
+  }
+  if (graphs && settings.graphs == Graphs::kWherePossible) {
+    // What cannot be captured is no error then, but it would be logged as one.
+    ORT_RETURN_IF_ERROR(gpu.ort,
+                        gpu.ort.SetSessionLogSeverityLevel(ort_options.get(), ort::kLogFatal),
+                        "log level");
+  }
   Loaded loaded;
   loaded.qpc = qpc;
   loaded.graphs = graphs;

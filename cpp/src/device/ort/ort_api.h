@@ -26,7 +26,7 @@ struct OrtIoBinding;
 struct OrtCudaOptions;      // OrtCUDAProviderOptionsV2
 struct OrtTensorRTOptions;  // OrtTensorRTProviderOptionsV2
 
-enum OrtLoggingLevel : int { kLogError = 3 };
+enum OrtLoggingLevel : int { kLogError = 3, kLogFatal = 4 };
 enum OrtErrorCode : int {};
 enum GraphOptimizationLevel : int { kOptimizeAll = 99 };
 enum OrtAllocatorType : int { kDeviceAllocator = 0 };

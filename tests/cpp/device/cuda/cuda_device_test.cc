@@ -57,6 +57,7 @@ TEST_F(CudaDevice, OnnxRuntimeIsToldWhatWasAskedFor) {
   EXPECT_EQ(gpus.option(0, "cuda", "enable_cuda_graph"), "1");
   EXPECT_EQ(gpus.option(0, "cuda", "arena_extend_strategy"), "kSameAsRequested");
   EXPECT_EQ(gpus.option(0, "tensorrt", "device_id"), "-");
+  EXPECT_EQ(gpus.option(0, "session", "session.disable_quant_qdq"), "1");
   const auto session = open_cuda(
       cuda_options({}, 1, 4, {{"tf32", "0"}, {"cuda_graph", "0"}, {"gpu_mem_limit", "1000000"}}));
   EXPECT_EQ(gpus.option(1, "cuda", "use_tf32"), "0");
@@ -79,6 +80,7 @@ TEST_F(CudaDevice, TensorRtWhereItIsInstalled) {
   EXPECT_EQ(gpus.option(0, "tensorrt", "device_id"), "0");
   EXPECT_EQ(gpus.option(0, "tensorrt", "trt_fp16_enable"), "0");
   EXPECT_EQ(gpus.option(0, "cuda", "device_id"), "0") << "for what TensorRT leaves";
+  EXPECT_EQ(gpus.option(0, "session", "session.disable_quant_qdq"), "-") << "it takes QDQ as int8";
   EXPECT_TRUE(
       is_error(Session::open(copy_qpc(), cuda_options({}, 1, 4, {{"provider", "rocm"}})).status(),
                Code::kInvalidArgument, "'rocm'", "cuda or tensorrt"));

@@ -57,7 +57,7 @@ typedef struct FakeOrtCounters {
 void fakeortGetCounters(FakeOrtCounters* counters);
 
 /* What a session, the nth that was made with a GPU's provider (from 0), was told: of "cuda" or
- * "tensorrt", the value of a key. 1, or 0 when it was not told. */
+ * "tensorrt", the value of a key; of "session", a config entry. 1, or 0 when it was not told. */
 int fakeortSessionOption(uint64_t nth, const char* provider, const char* key, char* text,
                          size_t bytes);
 

@@ -17,10 +17,14 @@ struct State {
   std::mutex mutex;
   Config config = read_config();
   std::map<const OrtSessionOptions*, std::vector<ProviderOptions>> session_options;
+  using Entries = std::map<std::string, std::string>;
+  std::map<const OrtSessionOptions*, Entries> session_entries;
   std::map<const OrtMemoryInfo*, int> device_memory;  // which GPU's
   std::map<const OrtValue*, ValueRef> values;
   std::map<const OrtSession*, std::shared_ptr<GpuSession>> sessions;
-  std::vector<std::vector<ProviderOptions>> told;  // to each session that was made
+  // To each session that was made.
+  std::vector<std::vector<ProviderOptions>> told;
+  std::vector<Entries> told_entries;
   std::map<const OrtRunOptions*, RunSettings> run_settings;
   std::map<const OrtRunOptions*, bool> terminated;
   struct Binding {

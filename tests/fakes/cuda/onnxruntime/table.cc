@@ -89,8 +89,17 @@ void release_session_options(OrtSessionOptions* options) {
   {
     const Lock lock(state().mutex);
     state().session_options.erase(options);
+    state().session_entries.erase(options);
   }
   real().ReleaseSessionOptions(options);
+}
+
+OrtStatus* add_session_entry(OrtSessionOptions* options, const char* key, const char* value) {
+  {
+    const Lock lock(state().mutex);
+    state().session_entries[options][key] = value;
+  }
+  return real().AddSessionConfigEntry(options, key, value);
 }
 
 // Sessions. ----------------------------------------------------------------------------------
@@ -121,6 +130,7 @@ OrtStatus* create_session(const OrtEnv* env, const void* model, size_t bytes,
     const Lock lock(state().mutex);
     state().sessions[made] = std::move(session);
     state().told.push_back(std::move(providers));
+    state().told_entries.push_back(state().session_entries[options]);
   }
   *out = made;
   return nullptr;
@@ -435,6 +445,7 @@ const Slot* get_api(uint32_t version) {
         {100, slot_of(release_session_options)},
         {125, slot_of(get_providers)},
         {126, slot_of(release_providers)},
+        {130, slot_of(add_session_entry)},
         {133, slot_of(run_with_binding)},
         {134, slot_of(create_binding)},
         {135, slot_of(release_binding)},
@@ -509,6 +520,12 @@ FAKE_ORT_EXPORT int fakeortSessionOption(uint64_t nth, const char* provider, con
                                          char* text, size_t bytes) {
   const Lock lock(state().mutex);
   if (nth >= state().told.size()) return 0;
+  if (std::string_view(provider) == "session") {
+    const auto found = state().told_entries[nth].find(key);
+    if (found == state().told_entries[nth].end()) return 0;
+    std::snprintf(text, bytes, "%s", found->second.c_str());
+    return 1;
+  }
   for (const ProviderOptions& options : state().told[nth]) {
     const std::string* const value = options.provider() == provider ? options.find(key) : nullptr;
     if (!value) continue;
