@@ -83,9 +83,13 @@ def onnx_file(model: str, directory: Path, *, small: bool) -> Path:
     return path
 
 
-def prepare(net: Net, batch: int, directory: Path, *, small: bool) -> Case:
+def case_of(net: Net, batch: int, directory: Path) -> Case:
+    return Case(net, batch, directory / f"{net.model}-{net.precision}-{batch}")
+
+
+def prepare(case: Case, directory: Path, *, small: bool) -> None:
     """Compiles a net, and lays out its graph for the peers."""
-    case = Case(net, batch, directory / f"{net.model}-{net.precision}-{batch}")
+    net, batch = case.net, case.batch
     case.graph.parent.mkdir(parents=True, exist_ok=True)
     options = dict(PRECISIONS[net.precision])
     if net.precision == "int8":
@@ -101,7 +105,6 @@ def prepare(net: Net, batch: int, directory: Path, *, small: bool) -> Case:
     if WEIGHTS_SEGMENT in segments:
         weights = _core.qpc_segment(str(case.qpc), WEIGHTS_SEGMENT)
         (case.graph.parent / WEIGHTS_SEGMENT).write_bytes(weights)
-    return case
 
 
 def least_program(directory: Path) -> Path:

@@ -15,7 +15,6 @@ OURS, LOOP, DEVICE = "qaickit", "onnxruntime", "device only"
 OFFLINE, SINGLE, SERVER = "Offline", "SingleStream", "Server"
 MOST_HOST_US = 20.0
 MOST_GROWTH_MIB = 16.0
-NO_OTHER_COPY = "not measured: the device knows no copy of CUDA's but cudaMemcpyAsync"
 
 
 @dataclass
@@ -24,6 +23,7 @@ class Row:
 
     `unit`: "samples/s", of which more is better, or "us". `precision`: what was asked for; `ran`:
     what the session says it computed in. `note`: why there is no value, or what one means.
+    `turns`: how often it was measured, or tried to.
     """
 
     net: str
@@ -37,6 +37,11 @@ class Row:
     busy: list[float] = field(default_factory=list)
     used_mib: float | None = None
     note: str = ""
+    turns: int = 0
+
+    @property
+    def key(self) -> tuple[str, str, str, int, str]:
+        return (self.net, self.precision, self.scenario, self.batch, self.peer)
 
     @property
     def value(self) -> float | None:
@@ -61,8 +66,24 @@ class Findings:
     mark: str
     rows: list[Row] = field(default_factory=list)
     host_us: float | None = None
+    copies: dict[str, Any] = field(default_factory=dict)
     soak: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    def row(self, wanted: Row) -> Row:
+        """The row of what `wanted` is of, which it becomes if there was none."""
+        for row in self.rows:
+            if row.key == wanted.key:
+                return row
+        self.rows.append(wanted)
+        return wanted
+
+    def take_over(self, earlier: dict[str, Any]) -> None:
+        """What as_json() has written of an earlier run."""
+        self.rows = [Row(**row) for row in earlier["rows"]]
+        self.host_us = earlier["host_us_a_batch"]
+        self.copies = earlier["copies"]
+        self.soak = earlier["soak"]
 
     def find(self, net: str, precision: str, scenario: str, peer: str) -> list[Row]:
         wanted = (net, precision, scenario, peer)
@@ -79,6 +100,7 @@ class Findings:
             "mark": self.mark,
             "rows": [asdict(row) for row in self.rows],
             "host_us_a_batch": self.host_us,
+            "copies": self.copies,
             "soak": self.soak,
             "verdicts": [asdict(verdict) for verdict in verdicts(self)],
             "notes": self.notes,
@@ -91,7 +113,7 @@ def verdicts(found: Findings) -> list[Verdict]:
     lines = [line for net, precision in nets for line in _of_net(found, net, precision)]
     title = "host overhead a batch: wall time a batch of a program that adds two numbers"
     lines.append(_line(title, found.host_us, MOST_HOST_US, "us"))
-    lines.append(Verdict("no copy that is not on a stream", NO_OTHER_COPY, "none", None))
+    lines.append(_of_copies(found.copies))
     lines += _of_soak(found.soak)
     if found.mark:
         return [Verdict(v.what, f"{v.measured} ({found.mark})", v.bound, None) for v in lines]
@@ -139,6 +161,18 @@ def _line(what: str, value: float | None, most: float, unit: str) -> Verdict:
     if value is None:
         return Verdict(what, "not measured", f"<= {most:g} {unit}", None)
     return Verdict(what, f"{value:.1f} {unit}", f"<= {most:g} {unit}", value <= most)
+
+
+def _of_copies(copies: dict[str, Any]) -> Verdict:
+    what = "no copy that is not on a stream"
+    if not copies:
+        return Verdict(what, "not measured: it takes PyTorch's profiler", "none", None)
+    wrong = copies["on_default_stream"] + copies["pageable"] + copies["waiting_calls"]
+    text = (
+        f"of {copies['copies']} copies {copies['on_default_stream']} on the default stream, "
+        f"{copies['pageable']} of pageable memory, {copies['waiting_calls']} by calls that wait"
+    )
+    return Verdict(what, text, "none", wrong == 0 if copies["copies"] else None)
 
 
 def _of_soak(soak: dict[str, Any]) -> Iterable[Verdict]:

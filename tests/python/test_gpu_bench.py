@@ -17,6 +17,7 @@ from qaickit.doctor import examine
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
+from gpu_trace import copies_of  # noqa: E402
 from gpu_verdicts import (  # noqa: E402
     DEVICE,
     LOOP,
@@ -54,11 +55,13 @@ def test_a_dry_run_measures_every_peer_and_claims_nothing(tmp_path: Path) -> Non
     by_peer = {(row["scenario"], row["peer"]): row for row in found["rows"]}
     for scenario, peer in (
         (OFFLINE, OURS), (OFFLINE, LOOP), (OFFLINE, DEVICE), (SINGLE, OURS), (SINGLE, LOOP),
-        ("Server", OURS),
     ):  # fmt: skip
         row = by_peer[scenario, peer]
         assert row["values"], row
         assert min(row["values"]) > 0
+    # A busy machine may keep Server's bound at no rate that is tried.
+    server = by_peer["Server", OURS]
+    assert server["values"] or "p99 over" in server["note"]
     for row in found["rows"]:
         assert row["values"] or row["note"]
     assert found["host_us_a_batch"] > 0
@@ -86,6 +89,38 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path) -> None:
     assert not found["complete"]
     assert found["rows"]
     assert "interrupted" in out
+
+
+def test_a_run_goes_on_where_it_ended(tmp_path: Path) -> None:
+    flags = ("--dry-run", "--nets", "resnet50 fp16", "--batches", "1", "--seconds", "0.05")
+
+    def run(*more: str) -> tuple[int, str]:
+        done = subprocess.run(
+            command(tmp_path, *flags, *more),
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    results = tmp_path / "results.json"
+    code, said = run("--minutes", "0.05")
+    assert code == 3, said
+    assert "goes on from here" in said
+    first = json.loads(results.read_text())
+    assert not first["complete"]
+    taken = {(row["scenario"], row["peer"]): row["values"] for row in first["rows"]}
+    code, said = run()
+    assert code == 0, said
+    whole = json.loads(results.read_text())
+    assert whole["complete"]
+    for row in whole["rows"]:
+        before = taken.get((row["scenario"], row["peer"]))
+        if before:
+            assert row["values"] == before
+        assert row["turns"] == 1
+    code, said = run("--rounds", "2")
+    assert code == 2
+    assert "results.json has" in said
+    assert "--fresh" in said
 
 
 @pytest.mark.skipif(has_gpu(), reason="there is a GPU here")
@@ -152,6 +187,36 @@ def test_the_table_shows_failures_and_passes(capsys: pytest.CaptureFixture[str])
     assert "out of memory" in printed
     assert "FAIL  net fp16, Offline against onnxruntime at its best batch, 8: 0.999" in printed
     assert "PASS  net fp16, SingleStream" in printed
+
+
+def test_copies_that_hold_others_up_are_found() -> None:
+    def copy(name: str, stream: int) -> dict[str, object]:
+        return {"cat": "gpu_memcpy", "name": name, "args": {"stream": stream}}
+
+    def kernel(ts: float, dur: float) -> dict[str, object]:
+        return {"cat": "kernel", "name": "conv", "ts": ts, "dur": dur, "args": {"stream": 13}}
+
+    good = [
+        copy("Memcpy HtoD (Pinned -> Device)", 13), copy("Memcpy DtoH (Device -> Pinned)", 14),
+        {"cat": "cuda_runtime", "name": "cudaMemcpyAsync", "args": {}},
+        kernel(10, 10), kernel(15, 10), kernel(40, 10),
+    ]  # fmt: skip
+    counts = copies_of(good)
+    assert counts["busy"] == pytest.approx(25 / 40)
+    found = findings(1000, 1000, 1000, 100)
+    found.copies = counts
+    line = next(v for v in verdicts(found) if "not on a stream" in v.what)
+    assert line.holds is True
+    for bad in (
+        copy("Memcpy HtoD (Pinned -> Device)", 7),
+        copy("Memcpy HtoD (Pageable -> Device)", 13),
+        {"cat": "cuda_runtime", "name": "cudaMemcpy", "args": {}},
+    ):
+        found.copies = copies_of([*good, bad])
+        line = next(v for v in verdicts(found) if "not on a stream" in v.what)
+        assert line.holds is False
+    found.copies = copies_of([])
+    assert next(v for v in verdicts(found) if "not on a stream" in v.what).holds is None
 
 
 def test_growth_of_memory() -> None:
