@@ -9,6 +9,7 @@ namespace qaickit {
 //   provider       cuda (default), or tensorrt where it is installed
 //   cuda_graph     auto (default): where ONNX Runtime can capture the program; 1: or fail; 0
 //   tf32           1 (default): products of fp32 in TF32; 0: in fp32
+//   engine_cache   directory for TensorRT's engines; empty (default): they are not kept
 //   gpu_mem_limit  bytes that ONNX Runtime may take for weights and activations; 0 (default): all
 Result<std::vector<DeviceInfo>> enumerate_cuda();
 Result<std::shared_ptr<Device>> create_cuda(int id);

@@ -31,7 +31,7 @@ constexpr std::array<OptionalLibrary, 6> kOptional{{{"libcudart.so.13", "libnvrt
                                                     {"libcudart.so.12", "libcufft.so.11"},
                                                     {"libcudart.so.12", kCudnn}}};
 
-// Its folder differs by wheel: nvidia/cu13/lib, nvidia/cudnn/lib, ...
+// Its folder differs by wheel: nvidia/cu13/lib, nvidia/cudnn/lib, ..., tensorrt_libs.
 std::vector<std::string> places_of(const std::string& name) {
   std::vector<std::string> places;
   for (const std::string& dir : python_package_dirs()) {
@@ -40,6 +40,8 @@ std::vector<std::string> places_of(const std::string& name) {
       const fs::path file = entry.path() / "lib" / name;
       if (fs::exists(file, error)) places.push_back(file.string());
     }
+    const fs::path file = fs::path(dir) / "tensorrt_libs" / name;
+    if (fs::exists(file, error)) places.push_back(file.string());
   }
   places.push_back(name);
   return places;
@@ -92,8 +94,8 @@ std::vector<Opened> open_all(std::vector<std::string> names) {
 
 }  // namespace
 
-std::string find_provider(const std::string& ort_path) {
-  const fs::path file = fs::path(ort_path).parent_path() / "libonnxruntime_providers_cuda.so";
+std::string find_provider(const std::string& ort_path, const char* name) {
+  const fs::path file = fs::path(ort_path).parent_path() / name;
   std::error_code error;
   return file.has_parent_path() && fs::exists(file, error) ? file.string() : std::string();
 }
@@ -120,13 +122,12 @@ int needed_runtime(const std::string& provider) {
   return major;
 }
 
-Status load_libraries(const std::string& provider) {
+Status load_libraries(const std::string& provider, const char* advice) {
   const std::vector<std::string> needs = needs_of(provider);
   for (const Opened& each : open_all(needs)) {
     if (each.library.ok()) continue;
-    return Status(Code::kUnavailable,
-                  cat("ONNX Runtime's CUDA provider needs a library that is missing: ",
-                      each.library.status().message(), "\n", kInstallAdvice));
+    return Status(Code::kUnavailable, cat(provider, " needs a library that is missing: ",
+                                          each.library.status().message(), "\n", advice));
   }
   (void)open_all(options_of(needs));
   return {};

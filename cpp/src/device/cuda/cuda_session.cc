@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/cat.h"
+#include "device/cuda/cuda_providers.h"
 #include "device/ort/tensor_places.h"
 #include "device/settings.h"
 
@@ -11,72 +12,6 @@ namespace qaickit::cuda {
 namespace {
 
 constexpr double kMostBytes = 0x1p53;  // a double counts to here
-
-// ONNX Runtime takes a provider's options as two lists.
-class ProviderOptions {
- public:
-  void add(const char* key, std::string value) {
-    keys_.push_back(key);
-    values_.push_back(std::move(value));
-  }
-  const char* const* keys() const { return keys_.data(); }
-  std::vector<const char*> values() const {
-    std::vector<const char*> values;
-    for (const std::string& value : values_) values.push_back(value.c_str());
-    return values;
-  }
-  size_t size() const { return keys_.size(); }
-
- private:
-  std::vector<const char*> keys_;
-  std::vector<std::string> values_;
-};
-
-constexpr const char* kStreamKey = "user_compute_stream";
-
-Status add_cuda(const Gpu& gpu, CudaStream stream, const Settings& settings, bool graphs,
-                ort::OrtSessionOptions* session) {
-  const ort::Api& api = gpu.ort;
-  ProviderOptions list;
-  list.add("device_id", std::to_string(gpu.id));
-  // Doubling, which is the default, takes up to twice the memory that is needed.
-  list.add("arena_extend_strategy", "kSameAsRequested");
-  list.add("use_tf32", settings.tf32 ? "1" : "0");
-  list.add("enable_cuda_graph", graphs ? "1" : "0");
-  if (settings.gpu_mem_limit) list.add("gpu_mem_limit", std::to_string(settings.gpu_mem_limit));
-  ort::OrtCudaOptions* raw = nullptr;
-  ORT_RETURN_IF_ERROR(api, api.CreateCudaOptions(&raw), "CUDA options");
-  const ort::Owned<ort::OrtCudaOptions> options(raw, {api.ReleaseCudaOptions});
-  ORT_RETURN_IF_ERROR(api,
-                      api.UpdateCudaOptions(raw, list.keys(), list.values().data(), list.size()),
-                      "CUDA options");
-  ORT_RETURN_IF_ERROR(api, api.UpdateCudaOptionsWithValue(raw, kStreamKey, stream), "CUDA stream");
-  return ort::to_status(api, api.AppendCuda(session, raw), "the CUDA provider");
-}
-
-// The first of these calls opens the provider's library.
-constexpr const char* kTensorRt =
-    "the TensorRT provider (needs libnvinfer.so.10 where the loader finds it; leave out "
-    "provider=tensorrt to do without)";
-
-// Its own CUDA graphs stay off: they would be replayed with another ExecObj's addresses.
-Status add_tensorrt(const Gpu& gpu, CudaStream stream, bool fp16, bool int8,
-                    ort::OrtSessionOptions* session) {
-  const ort::Api& api = gpu.ort;
-  ProviderOptions list;
-  list.add("device_id", std::to_string(gpu.id));
-  list.add("trt_fp16_enable", fp16 ? "1" : "0");
-  list.add("trt_int8_enable", int8 ? "1" : "0");
-  ort::OrtTensorRTOptions* raw = nullptr;
-  ORT_RETURN_IF_ERROR(api, api.CreateTensorRTOptions(&raw), "TensorRT options");
-  const ort::Owned<ort::OrtTensorRTOptions> options(raw, {api.ReleaseTensorRTOptions});
-  ORT_RETURN_IF_ERROR(
-      api, api.UpdateTensorRTOptions(raw, list.keys(), list.values().data(), list.size()),
-      kTensorRt);
-  ORT_RETURN_IF_ERROR(api, api.UpdateTensorRTOptionsWithValue(raw, kStreamKey, stream),
-                      "TensorRT stream");
-  return ort::to_status(api, api.AppendTensorRT(session, raw), kTensorRt);
-}
 
 }  // namespace
 
@@ -87,6 +22,7 @@ Result<Settings> read_settings(const DeviceSettings& settings) {
   const std::string graphs = reader.text("cuda_graph", "auto");
   s.tf32 = reader.flag("tf32", true);
   s.gpu_mem_limit = static_cast<uint64_t>(reader.number("gpu_mem_limit", 0, 0, kMostBytes));
+  s.engine_cache = reader.text("engine_cache", "");
   QAICKIT_RETURN_IF_ERROR(reader.finish());
   s.tensorrt = provider == "tensorrt";
   if (!s.tensorrt && provider != "cuda") {
@@ -106,6 +42,12 @@ Result<Settings> read_settings(const DeviceSettings& settings) {
                   "ExecObj's graph for another; leave it out");
   }
   if (s.tensorrt) s.graphs = Graphs::kNever;
+  if (!s.tensorrt && !s.engine_cache.empty()) {
+    return Status(
+        Code::kInvalidArgument,
+        "device setting engine_cache: only TensorRT has engines to keep; leave it out, or "
+        "set provider=tensorrt");
+  }
   if (s.tensorrt && !s.tf32) {
     return Status(Code::kInvalidArgument,
                   "device setting tf32: ONNX Runtime cannot forbid TensorRT to use it; set "
@@ -121,13 +63,14 @@ Result<Loaded> load_session(Gpu& gpu, CudaStream stream, std::shared_ptr<const Q
   // Threads for what the providers leave to the CPU; they wait for the GPU most of the time.
   QAICKIT_ASSIGN_OR_RETURN(auto ort_options,
                            ort::make_options(gpu.ort, options.threads_per_activation, false));
+  const std::string policy = qpc->manifest()->precision;
+  // Types of the graph in fp16 are for TensorRT to take as well, whatever the policy.
+  const ProviderWishes wishes{stream, graphs, fp16 || policy == "fp16", policy == "int8"};
   if (settings.tensorrt) {
-    const std::string policy = qpc->manifest()->precision;
-    // Types of the graph in fp16 are for TensorRT to take as well, whatever the policy.
-    QAICKIT_RETURN_IF_ERROR(gpu.failure(
-        add_tensorrt(gpu, stream, fp16 || policy == "fp16", policy == "int8", ort_options.get())));
+    QAICKIT_RETURN_IF_ERROR(
+        gpu.failure(add_tensorrt(gpu, settings, wishes, *qpc, ort_options.get())));
   }
-  QAICKIT_RETURN_IF_ERROR(gpu.failure(add_cuda(gpu, stream, settings, graphs, ort_options.get())));
+  QAICKIT_RETURN_IF_ERROR(gpu.failure(add_cuda(gpu, settings, wishes, ort_options.get())));
   if (!settings.tensorrt) {
     // The CUDA provider computes a QDQ graph in floating point anyway, and dequantises no int32:
     // without this, biases would be dequantised on the CPU in each run, which also forbids graphs.

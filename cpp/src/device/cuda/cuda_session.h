@@ -15,6 +15,7 @@ struct Settings {
   Graphs graphs = Graphs::kWherePossible;
   bool tf32 = true;
   uint64_t gpu_mem_limit = 0;  // bytes of ONNX Runtime's arena; 0: all there is
+  std::string engine_cache;    // directory for TensorRT's engines; empty: they are not kept
 };
 
 // Error kInvalidArgument names the setting, what was expected and what came.

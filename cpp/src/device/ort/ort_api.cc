@@ -1,8 +1,10 @@
 #include "device/ort/ort_api.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <vector>
 
 #include "base/cat.h"
@@ -21,13 +23,27 @@ struct ApiBase {
 constexpr const char* kOverride = "QAICKIT_ONNXRUNTIME_LIB";
 constexpr const char* kAdvice = "install it with: pip install onnxruntime";
 
+// The wheels onnxruntime and onnxruntime-gpu unpack into one directory; of two versions there only
+// one is the GPUs', which pip tells by a directory beside the package.
+bool is_of_gpu_wheel(const std::filesystem::path& library) {
+  constexpr std::string_view kName = "libonnxruntime.so.";
+  const std::string file = library.filename().string();
+  if (!file.starts_with(kName) || !library.has_parent_path()) return false;
+  const std::filesystem::path site = library.parent_path().parent_path().parent_path();
+  std::error_code error;
+  return std::filesystem::exists(
+      site / cat("onnxruntime_gpu-", file.substr(kName.size()), ".dist-info"), error);
+}
+
 Result<Api> open_api() {
   // From 1.29 on the library starts a thread that uploads telemetry, before there is an Env to
   // disable it on; a child of fork() then hangs at its exit. Whoever wants it sets the variable.
   setenv("ORT_DISABLE_TELEMETRY", "1", 0);
-  const std::vector<std::string> candidates =
+  std::vector<std::string> candidates =
       wheel_library_candidates(kOverride, "onnxruntime/capi", "libonnxruntime.so",
                                {"libonnxruntime.so.1", "libonnxruntime.so"});
+  // It computes on CPUs as well as the other.
+  std::ranges::stable_partition(candidates, is_of_gpu_wheel);
   auto library = DynamicLibrary::open_first(candidates, "ONNX Runtime");
   if (!library.ok()) {
     return Status(Code::kUnavailable, cat(library.status().message(), "\n", kAdvice,

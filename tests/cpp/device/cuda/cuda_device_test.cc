@@ -1,6 +1,9 @@
 // The cuda device on GPUs that are not there.
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <filesystem>
 #include <span>
 #include <thread>
 #include <vector>
@@ -84,6 +87,31 @@ TEST_F(CudaDevice, TensorRtWhereItIsInstalled) {
   EXPECT_TRUE(
       is_error(Session::open(copy_qpc(), cuda_options({}, 1, 4, {{"provider", "rocm"}})).status(),
                Code::kInvalidArgument, "'rocm'", "cuda or tensorrt"));
+}
+
+TEST_F(CudaDevice, TensorRtsEnginesAreKeptByContent) {
+  const Gpus gpus{{"ORT_BROKEN", ""}};
+  const std::filesystem::path cache =
+      std::filesystem::path(testing::TempDir()) / ("engines-" + std::to_string(getpid()));
+  const SessionOptions options =
+      cuda_options({}, 1, 1, {{"provider", "tensorrt"}, {"engine_cache", cache.string()}});
+  const auto directory = [&gpus](uint64_t nth) {
+    EXPECT_EQ(gpus.option(nth, "tensorrt", "trt_engine_cache_enable"), "1");
+    return gpus.option(nth, "tensorrt", "trt_engine_cache_path");
+  };
+  (void)open_cuda(options);
+  (void)open_cuda(options);
+  (void)open_cuda(options, /*batch=*/2);
+  EXPECT_TRUE(std::filesystem::is_directory(directory(0)));
+  EXPECT_EQ(std::filesystem::path(directory(0)).parent_path(), cache);
+  EXPECT_EQ(directory(0), directory(1));
+  EXPECT_NE(directory(0), directory(2));
+  std::filesystem::remove_all(cache);
+  EXPECT_TRUE(is_error(Session::open(copy_qpc(), cuda_options({}, 1, 1,
+                                                              {{"provider", "tensorrt"},
+                                                               {"engine_cache", "/proc/engines"}}))
+                           .status(),
+                       Code::kInvalidArgument, "engine_cache", "/proc/engines"));
 }
 
 TEST_F(CudaDevice, AProviderThatDoesNotLoadIsNamed) {

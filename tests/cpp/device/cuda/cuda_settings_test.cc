@@ -38,6 +38,15 @@ TEST(CudaSettings, TensorRtRunsWithoutGraphs) {
                        Code::kInvalidArgument, "NVIDIA_TF32_OVERRIDE"));
 }
 
+TEST(CudaSettings, OnlyTensorRtHasEngines) {
+  const DeviceSettings wanted = {{"engine_cache", "/tmp/engines"}};
+  EXPECT_TRUE(is_error(read_settings(wanted).status(), Code::kInvalidArgument, "engine_cache",
+                       "provider=tensorrt"));
+  const Settings settings =
+      value_of(read_settings({{"engine_cache", "/tmp/engines"}, {"provider", "tensorrt"}}));
+  EXPECT_EQ(settings.engine_cache, "/tmp/engines");
+}
+
 TEST(CudaSettings, WrongOnesAreRefusedByName) {
   EXPECT_TRUE(is_error(read_settings({{"provider", "rocm"}}).status(), Code::kInvalidArgument,
                        "provider", "'rocm'"));

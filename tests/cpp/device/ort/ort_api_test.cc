@@ -4,11 +4,14 @@
 #include "device/ort/ort_api.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdlib>
+#include <filesystem>
 #include <numeric>
 
+#include "qaickit/device.h"
 #include "support/onnx_bytes.h"
 #include "support/result.h"
 
@@ -176,6 +179,25 @@ TEST(OrtApi, AForeignLibraryIsRefused) {
   const Status status = status_with_library("libm.so.6");
   if (status.ok()) GTEST_SKIP() << "loaded by an earlier test of this process";
   EXPECT_TRUE(test::is_error(status, Code::kUnavailable, "OrtGetApiBase"));
+}
+
+// As pip leaves it: onnxruntime's own library is newer than that of onnxruntime-gpu.
+TEST(OrtApi, OfTwoVersionsInOneDirectoryTheGpusIsTaken) {
+  const char* const real = std::getenv("QAICKIT_ONNXRUNTIME_LIB");
+  if (!real) GTEST_SKIP() << "no onnxruntime here";
+  namespace fs = std::filesystem;
+  const fs::path site = fs::path(testing::TempDir()) / ("site-" + std::to_string(getpid()));
+  const fs::path capi = site / "onnxruntime" / "capi";
+  fs::create_directories(capi);
+  fs::create_directories(site / "onnxruntime_gpu-1.31.1.dist-info");
+  fs::create_symlink(real, capi / "libonnxruntime.so.1.31.1");
+  fs::create_symlink(QAICKIT_FAKE_OLD_ONNXRUNTIME, capi / "libonnxruntime.so.1.32.0");
+  unsetenv("QAICKIT_ONNXRUNTIME_LIB");
+  add_package_dir(site.string());
+  const auto api = load_api();
+  const bool is_real = api.ok() && (*api)->path.ends_with("1.31.1");
+  fs::remove_all(site);
+  EXPECT_TRUE(is_real) << (api.ok() ? (*api)->path : api.status().to_string());
 }
 
 TEST(OrtApi, ATooOldLibraryIsRefusedWithItsVersion) {
