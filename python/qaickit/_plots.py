@@ -73,17 +73,23 @@ def scale_of(seconds: float) -> tuple[float, str]:
 
 
 def draw_histogram(axes: Axes, seconds: npt.NDArray[np.float64], title: str) -> None:
-    """How often a latency took how long, with percentiles as lines."""
-    size, unit = scale_of(float(np.median(seconds)) if len(seconds) else 1.0)
+    """How often a latency took how long, with percentiles as lines.
+
+    On a logarithmic axis: some are hundreds of times as long as most.
+    """
     axes.set_title(title, fontsize=9)
-    axes.set_xlabel(f"latency in {unit}")
     axes.set_ylabel("inferences")
+    size, unit = scale_of(float(np.median(seconds)) if len(seconds) else 1.0)
+    axes.set_xlabel(f"latency in {unit}")
     if not len(seconds):
         return
-    axes.hist(seconds / size, bins=_BINS, color="tab:blue")
+    values = np.maximum(seconds, 1e-9) / size
+    axes.hist(values, bins=list(np.geomspace(values.min() * 0.99, values.max() * 1.01, _BINS)))
+    axes.set_xscale("log")
     for percent, colour in _PERCENTILES.items():
-        value = float(np.percentile(seconds, percent)) / size
-        axes.axvline(value, color=colour, linestyle="--", label=f"p{percent} {value:.4g} {unit}")
+        value = float(np.percentile(values, percent))
+        text = format(value, ",.0f" if value >= 1000 else ".4g")
+        axes.axvline(value, color=colour, linestyle="--", label=f"p{percent} {text} {unit}")
     axes.legend(fontsize=8)
 
 
@@ -99,16 +105,20 @@ def draw_stages(axes: Axes, stages: Mapping[str, Sequence[float]], title: str) -
     axes.invert_yaxis()
     axes.set_xlabel(f"mean time in {unit}")
     axes.set_title(title, fontsize=9)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, ncols=len(stages), loc="upper center", bbox_to_anchor=(0.5, -0.15))
 
 
 def draw_latencies(
     axes: Axes, seconds: Mapping[str, float], title: str, bound: float | None = None
 ) -> None:
-    """Latencies by percentile, as bars with their values; `bound`, in seconds, as a line."""
+    """Latencies by percentile, as bars with their values; `bound`, in seconds, as a line.
+
+    On a logarithmic axis: the longest are hundreds of times as long as the shortest.
+    """
     size, unit = scale_of(max(seconds.values(), default=1.0))
     values = [value / size for value in seconds.values()]
     draw_bars(axes, dict(zip(seconds, values, strict=True)), f"latency in {unit}", title, ".4g")
+    axes.set_yscale("log")
     if bound is not None:
         shown = bound / size
         axes.axhline(shown, color="tab:red", linestyle="--", label=f"bound {shown:.4g} {unit}")

@@ -20,7 +20,7 @@ from qaickit._files import error_from_os
 from qaickit._text import printable
 from qaickit.errors import QaicKitError, ResourceExhaustedError
 
-__all__ = ["INTERRUPTED", "as_process", "outcome"]
+__all__ = ["INTERRUPTED", "as_process", "command", "outcome"]
 
 FAILED = 1
 INTERRUPTED = 128 + signal.SIGINT
@@ -123,13 +123,13 @@ def _forget_unwritten() -> None:
         os.close(nowhere)
 
 
-def _command(module: str) -> Callable[[], int]:
-    # Imported inside, so that Ctrl-C has the same end while modules are loaded.
+def command(module: str) -> Callable[[], int]:
+    """The `main` of a module, as a process: Ctrl-C has the same end while modules are loaded."""
     return lambda: as_process(lambda: int(importlib.import_module(module).main()))
 
 
-qaic_exec = qaic_compile = _command("qaickit.compile.cli")
-qaic_qpc = _command("qaickit.qpc")
-qaic_runner = qaic_api_test = _command("qaickit.runner.cli")
-qaic_util = _command("qaickit.util")
-qaic_version_util = _command("qaickit.version_util")
+qaic_exec = qaic_compile = command("qaickit.compile.cli")
+qaic_qpc = command("qaickit.qpc")
+qaic_runner = qaic_api_test = command("qaickit.runner.cli")
+qaic_util = command("qaickit.util")
+qaic_version_util = command("qaickit.version_util")

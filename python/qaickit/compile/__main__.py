@@ -1,7 +1,6 @@
 """`python -m qaickit.compile`."""
 
-from qaickit._tools import as_process
-from qaickit.compile.cli import main
+from qaickit._tools import command
 
 if __name__ == "__main__":
-    raise SystemExit(as_process(main))
+    raise SystemExit(command("qaickit.compile.cli")())

@@ -1,6 +1,6 @@
 """`python -m qaickit.loadgen`."""
 
-from qaickit._tools import as_process
-from qaickit.loadgen.cli import main
+from qaickit._tools import command
 
-raise SystemExit(as_process(main))
+if __name__ == "__main__":
+    raise SystemExit(command("qaickit.loadgen.cli")())

@@ -74,12 +74,14 @@ def _of_enum(kind: type[_Choice]) -> Callable[[str], _Choice]:
     return convert
 
 
-def _number(text: str, kind: Callable[[str], float], low: float, expects: str) -> float:
+def _number(
+    text: str, kind: Callable[[str], float], low: float, expects: str, high: float = math.inf
+) -> float:
     try:
         value = kind(text)
     except ValueError:
         value = math.nan
-    if not (low <= value < math.inf):
+    if not (low <= value < high):
         raise argparse.ArgumentTypeError(f"expected {expects}, got '{text}'")
     return value
 
@@ -92,8 +94,16 @@ def _count(text: str) -> int:
     return int(_number(text, int, 1, "an integer of at least 1"))
 
 
+def _size(text: str) -> int:
+    return int(_number(text, int, 1, "an integer from 1 to 2147483647", 2**31))
+
+
+def _milliseconds(text: str) -> float:
+    return _number(text, float, math.ulp(0.0), "milliseconds, above 0 and below 1e12", 1e12)
+
+
 def _whole(text: str) -> int:
-    return int(_number(text, int, 0, "an integer of at least 0"))
+    return int(_number(text, int, 0, "an integer from 0 to 2147483647", 2**31))
 
 
 def _ids(text: str) -> list[int]:
@@ -156,7 +166,7 @@ def _add_test(add: _Add) -> None:
     add("--target-qps", type=_positive, metavar="N", help="Offline, Server: samples a second")
     add(
         "--target-latency",
-        type=_positive,
+        type=_milliseconds,
         metavar="MS",
         help="Server: bound on the 99th percentile; SingleStream, MultiStream: what a query is "
         "expected to take, no more than it really takes",
@@ -165,8 +175,8 @@ def _add_test(add: _Add) -> None:
         "--count",
         type=_count,
         metavar="N",
-        help="issue N queries (Offline: one query of N samples) and stop there, unless "
-        "--min-duration or a conf file asks for a longer test",
+        help="issue N queries (Offline: one query of N samples) and stop there, or after the "
+        "millisecond that LoadGen takes at the least; --min-duration or a conf file make it longer",
     )
     add("--min-duration", type=_positive, metavar="S", help="at least this many seconds")
     add(
@@ -211,7 +221,7 @@ def _add_model(add: _Add) -> None:
     )
     add(
         "--max-batchsize",
-        type=_count,
+        type=_size,
         metavar="N",
         help="samples in one inference: what an ONNX model is compiled for (default 8 for Offline, "
         "else 1); of a QPC at most its own",
@@ -260,15 +270,15 @@ def _add_device(add: _Add) -> None:
     )
     add(
         "--activations",
-        type=_count,
+        type=_size,
         metavar="N",
         help="inferences side by side on each device (default on a CPU: one for each CPU and 1 for "
         "SingleStream; else 1)",
     )
-    add("--threads-per-activation", type=_count, metavar="N", help="CPU threads of one inference")
+    add("--threads-per-activation", type=_size, metavar="N", help="CPU threads of one inference")
     add(
         "--set-size",
-        type=_count,
+        type=_size,
         metavar="N",
         help="inferences in flight of each activation of a card (default 10)",
     )
@@ -283,6 +293,11 @@ def _add_output(add: _Add) -> None:
         "numbered where that holds a result)",
     )
     add("--overwrite", action="store_true", help="replace an earlier result there")
+    add(
+        "--plot",
+        metavar="FILE",
+        help="draw the latencies by percentile and the batch sizes into a .png, .svg or .pdf file",
+    )
     add("--json", metavar="FILE", help="write the result as JSON; '-' is the standard output")
     add("--quiet", action="store_true", help="no progress, and one line in place of the table")
 

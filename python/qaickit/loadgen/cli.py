@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from qaickit import _core
 from qaickit._files import write_file
+from qaickit._plots import check_plot
 from qaickit._table import console_on
 from qaickit._tools import INTERRUPTED, outcome
 from qaickit.errors import (
@@ -34,6 +35,7 @@ from qaickit.loadgen.accuracy import (
     score,
     write_accuracy_file,
 )
+from qaickit.loadgen.advice import advice, format_time
 from qaickit.loadgen.arguments import BUILT_IN, parse
 from qaickit.loadgen.harness import RunningTest
 from qaickit.loadgen.output_dir import (
@@ -42,13 +44,13 @@ from qaickit.loadgen.output_dir import (
     refuse_audit_config,
 )
 from qaickit.loadgen.plan import check_memory, make_plan, memory_bytes
+from qaickit.loadgen.plot import plot_report
 from qaickit.loadgen.progress import Expected, follow
 from qaickit.loadgen.python_harness import PythonTest
 from qaickit.loadgen.report import (
     Report,
     Subject,
     as_json,
-    format_time,
     print_report,
     summary_line,
 )
@@ -129,6 +131,7 @@ class _Run:
         choice = find_choice(args.model)
         flags = _flags(args, choice.label)
         check_flags(flags)
+        _check_plot(args.plot, flags)
         conf = _read_confs(flags)
         target = open_target(choice, _model(args), _placement(args), flags.scenario)
         try:
@@ -209,6 +212,8 @@ class _Run:
             self.out.print(summary_line(report), markup=False, highlight=False, soft_wrap=True)
         else:
             print_report(report, self.out)
+        if self.args.plot is not None and report.performance is not None:
+            plot_report(report, self.args.plot)
         if self.args.json == _STDOUT:
             print(as_json(report), end="")
         elif self.args.json is not None:
@@ -232,6 +237,14 @@ def _check_json_path(name: str | None) -> None:
         raise NotFoundError(f"--json '{path}': no such directory as {path.parent}")
     if not os.access(path.absolute().parent, os.W_OK):
         raise PermissionDeniedError(f"--json '{path}': cannot write to {path.parent}")
+
+
+def _check_plot(path: str | None, flags: Flags) -> None:
+    if path is None:
+        return
+    if not flags.mode.has_performance:
+        raise InvalidArgumentError("--plot: an accuracy run has no latencies to draw")
+    check_plot(path)
 
 
 def _flags(args: argparse.Namespace, label: str) -> Flags:
@@ -323,11 +336,13 @@ def _collect(
             accuracy = _score(target, settings, log, output_dir)
         except QaicKitError as error:
             failure = str(error)
+    measurement = performance(measured, settings.scenario) if measured else None
     return Report(
         subject=_subject(target, harness),
         settings=settings,
         stats=test.stats(),
-        performance=performance(measured, settings.scenario) if measured else None,
+        performance=measurement,
+        advice=advice(log, measurement, settings) if measurement else (),
         accuracy=accuracy,
         error_count=0 if interrupted else log.count_errors(_read_summary(output_dir)),
         errors=log.errors,

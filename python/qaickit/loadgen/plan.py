@@ -20,6 +20,7 @@ BYTES_PER_QUERY: Mapping[Scenario, int] = {
     Scenario.MULTI_STREAM: 1_200,
     Scenario.SERVER: 350,
 }
+_READABLE = 1e15  # digits beyond are noise
 STREAM_SLACK = 2  # LoadGen makes twice the queries that it expects
 # What holds where no flag and no user.conf says anything: MLPerf's limits, and LoadGen's own.
 BUILT_IN_MIN_DURATION_MS = 600_000.0
@@ -84,7 +85,11 @@ def check_memory(plan: Plan, scenario: Scenario, available_bytes: int) -> None:
     noun = "samples" if scenario is Scenario.OFFLINE else "queries"
     change = "give a longer --target-latency" if scenario.is_stream else "give a lower --target-qps"
     raise InvalidArgumentError(
-        f"LoadGen would make {plan.queries:,} {noun} before it starts, about "
-        f"{needed / 2**30:,.0f} GiB, and this machine has {available_bytes / 2**30:,.0f} GiB; "
+        f"LoadGen would make {_number(plan.queries)} {noun} before it starts, about "
+        f"{_number(needed / 2**30)} GiB, and this machine has {available_bytes / 2**30:,.0f} GiB; "
         f"{change}, a lower --count or a shorter --min-duration"
     )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value < _READABLE else f"{value:.3g}"

@@ -11,13 +11,13 @@ from rich.console import Console
 
 from qaickit._table import print_line, print_rows
 from qaickit.loadgen.accuracy import Accuracy
+from qaickit.loadgen.advice import format_time
 from qaickit.loadgen.results import LogMessage, Metric, Performance
 from qaickit.loadgen.settings import Settings
 from qaickit.loadgen.sut import Stats
 
-__all__ = ["Report", "Subject", "as_json", "format_time", "print_report", "summary_line"]
+__all__ = ["Report", "Subject", "as_json", "latency_label", "print_report", "summary_line"]
 
-_SCALES = ((1e9, "s"), (1e6, "ms"), (1e3, "us"))
 _MESSAGES_SHOWN = 3
 
 
@@ -48,6 +48,7 @@ class Report:
     Attributes:
         failure: what went wrong beside LoadGen's own errors; empty where nothing did.
         interrupted: the user ended the test.
+        advice: what to change where the result is INVALID.
     """
 
     subject: Subject
@@ -59,6 +60,7 @@ class Report:
     errors: tuple[LogMessage, ...] = ()
     failure: str = ""
     interrupted: bool = False
+    advice: tuple[str, ...] = ()
 
     @property
     def is_good(self) -> bool:
@@ -68,12 +70,9 @@ class Report:
         return performed and clean and not self.interrupted
 
 
-def format_time(ns: float) -> str:
-    """Return a time in ns with the unit that suits it."""
-    for scale, unit in _SCALES:
-        if ns >= scale:
-            return f"{ns / scale:,.3f} {unit}"
-    return f"{ns:.0f} ns"
+def latency_label(name: str) -> str:
+    """Return what a latency is called: 'mean' as it is, '99.90' as 'p99.9'."""
+    return name if name.isalpha() else f"p{float(name):g}"
 
 
 def _metric(metric: Metric) -> str:
@@ -127,8 +126,7 @@ def _performance_rows(performance: Performance) -> Iterable[tuple[str, str]]:
     if performance.query_count is not None:
         yield "queries", f"{performance.query_count:,}"
     for name, value in performance.latencies_ns.items():
-        label = name if name.isalpha() else f"p{float(name):g}"
-        yield f"latency {label}", format_time(value)
+        yield f"latency {latency_label(name)}", format_time(value)
 
 
 def _run_rows(report: Report) -> Iterable[tuple[str, str]]:
@@ -164,7 +162,11 @@ def _rows(report: Report) -> Iterable[tuple[str, str]]:
     if report.interrupted:
         yield "interrupted", f"after {_plural(report.stats['samples_ok'], 'sample')}"
     if report.performance is not None:
-        yield from _performance_rows(report.performance)
+        first, *others = _performance_rows(report.performance)
+        yield first
+        for text in report.advice:
+            yield "what to do", text
+        yield from others
     if report.accuracy is not None:
         yield "accuracy", f"{report.accuracy.percent:.3f} %"
     yield from _subject_rows(report)
@@ -192,6 +194,7 @@ def summary_line(report: Report) -> str:
         parts.append(f"interrupted after {_plural(report.stats['samples_ok'], 'sample')}")
     if report.performance is not None:
         parts.append(_verdict(report.performance))
+        parts.extend(report.advice)
         if report.performance.metric:
             parts.append(_metric(report.performance.metric))
     if report.error_count:
@@ -240,6 +243,7 @@ def as_json(report: Report) -> str:
         "stats": dict(report.stats),
         "errors": {"count": report.error_count, "messages": [str(e) for e in report.errors]},
         "failure": report.failure,
+        "advice": list(report.advice),
         "settings": report.settings.options() | {"sources": dict(report.settings.sources)},
     }
     return json.dumps(content, indent=2) + "\n"

@@ -237,9 +237,9 @@ def performance(log: DetailLog, scenario: Scenario) -> Performance:
     metrics = [
         Metric(spec.name.format(percentile=f"{percentile:g}"), value, spec.unit)
         for spec in _METRICS[scenario]
-        if (value := log.number(spec.key)) is not None
+        if (value := log.number(spec.key))  # LoadGen's word for one that it cannot tell is 0
     ]
-    has_first = log.number(_METRICS[scenario][0].key) is not None
+    has_first = bool(log.number(_METRICS[scenario][0].key))
     queries = log.number("result_query_count")
     bound = log.number("effective_target_latency_ns") if scenario is Scenario.SERVER else 0
     return Performance(

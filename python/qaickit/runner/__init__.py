@@ -26,6 +26,13 @@ Exit codes: 0; 1 for an error, or outputs that differ from what was expected; 2 
 
 from __future__ import annotations
 
-from qaickit.runner.cli import main
+from collections.abc import Sequence
 
 __all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the tool and returns its exit code."""
+    from qaickit.runner.cli import main as run  # takes a while, in which Ctrl-C has its say too
+
+    return run(argv)

@@ -1,6 +1,6 @@
 """``python -m qaickit.runner``."""
 
-from qaickit._tools import as_process
-from qaickit.runner.cli import main
+from qaickit._tools import command
 
-raise SystemExit(as_process(main))
+if __name__ == "__main__":
+    raise SystemExit(command("qaickit.runner.cli")())

@@ -38,7 +38,8 @@ class Plot:
         def draw(figure: Figure) -> None:
             left, right = figure.subplots(1, 2)
             totals = [sum(np.asarray(times[stage]) for stage in STAGES) for times in self._times]
-            draw_histogram(left, np.concatenate(totals), title)
+            figure.suptitle(title, fontsize=9)
+            draw_histogram(left, np.concatenate(totals), "all inferences")
             means = {
                 stage: [float(np.mean(t[stage])) if t[stage] else 0.0 for t in self._times]
                 for stage in STAGES
