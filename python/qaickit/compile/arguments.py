@@ -72,6 +72,10 @@ _BY_NAME = {alias: name for name, word in WORDS.items() for alias in (name, *wor
 _FLAGS = tuple(option.flag[1:] for option in OPTIONS if option.flag is not None)
 # Words whose values are integers, with the least ones.
 _LEAST: Mapping[str, int] = {"device-id": 0, "calibration-filter-size": 1}
+# Words that tell more of another, without which they would do nothing.
+_BELONG_TO: Mapping[str, str] = {"by-layer": "compare", "plot": "compare"}
+# What a comparison, which writes no QPC, leaves undone.
+_NOT_WITH_COMPARE = ("report", "env-file", "register")
 # Words that stand for one of the preset's.
 _PRESET_WORDS: Mapping[str, str] = {
     "scenario": "{}",
@@ -148,6 +152,12 @@ def read_arguments(arguments: Sequence[str]) -> Arguments:
         _take_other(found, other, text)
     for name in _LEAST:
         found.number(name)
+    for name, other in _BELONG_TO.items():
+        if name in found.words and other not in found.words:
+            raise InvalidArgumentError(f"'--{name}' is part of --{other}; give --{other} too")
+    for name in _NOT_WITH_COMPARE:
+        if name in found.words and "compare" in found.words:
+            raise InvalidArgumentError(f"'--{name}' and '--compare' exclude each other")
     for name, only in _ONLY_VALUES.items():
         if found.words.get(name, only) != only:
             found.warnings.append(

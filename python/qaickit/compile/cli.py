@@ -82,10 +82,11 @@ def _run(given: Sequence[str], prog: str) -> int:
         options = _options(arguments, preset)
         if arguments.has("plot"):
             check_plot(arguments.words["plot"])
+        if arguments.has("report"):
+            _refuse_report(arguments, options)
     except InvalidArgumentError as error:
         raise _UsageError(str(error)) from error
-    for text in arguments.warnings:
-        _show_warning(text)
+    _warn(arguments, options, prog)
     if preset is not None or arguments.has("print-options"):
         show.options(options)
     if arguments.has("print-options"):
@@ -115,6 +116,30 @@ def _run(given: Sequence[str], prog: str) -> int:
     return _finish(arguments, given, prog, qpc_path, options)
 
 
+def _refuse_report(arguments: Arguments, options: Options) -> None:
+    """Error: InvalidArgumentError where nothing may be compiled that a report could tell of."""
+    makes = options["output_dir"] is not None or options["dump_profile"] is not None
+    if arguments.has("register") or not makes:
+        raise InvalidArgumentError(
+            "--report tells what each pass of a compilation did; without -aic-binary-dir the QPC "
+            "may be there already, and with --register it is"
+        )
+
+
+def _warn(arguments: Arguments, options: Options, prog: str) -> None:
+    """Of words and options that this command line leaves without effect."""
+    for text in arguments.warnings:
+        _show_warning(text)
+    if arguments.has("compare") and options["output_dir"] is not None:
+        _show_warning("--compare writes no QPC, so -aic-binary-dir stays as it is")
+    runs = prog in VENDOR_PROGS and not options["compile_only"] and not arguments.has("compare")
+    if arguments.has("write-output-dir") and not runs:
+        _show_warning(
+            "-write-output-dir is ignored, since the model is not run: that takes "
+            f"{' or '.join(VENDOR_PROGS)} without -compile-only"
+        )
+
+
 # --- options -------------------------------------------------------------------------------------
 
 
@@ -125,14 +150,15 @@ def _options(arguments: Arguments, preset: Preset | None) -> Options:
         return flags.resolve()
     values: dict[str, Any] = {**preset.options, **flags.options}
     values.update(_of_the_profile(preset, flags.options))
-    if preset.needs_node_precision and "node_precision_info_file" not in values:
+    if preset.takes_node_precision and "node_precision_info_file" not in values:
         path = os.environ.get(_PRECISION_VARIABLE)
-        if not path:
+        if path:
+            values["node_precision_info_file"] = path
+        elif preset.quantised:
             raise InvalidArgumentError(
                 f"{preset.model} needs the file that names its nodes in fp16: give "
                 f"-node-precision-info=FILE, or set {_PRECISION_VARIABLE}"
             )
-        values["node_precision_info_file"] = path
     origins = {name: f"preset {','.join(preset.words)}" for name in values} | flags.origins
     return table.resolve(values, origins)
 

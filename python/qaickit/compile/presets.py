@@ -116,7 +116,7 @@ _DEFAULT_SCENARIO = "singlestream"
 # Compiled in fp16: there is no profile to load.
 _NEVER_QUANTISED = ("bert-99.9",)
 # Names nodes that stay in fp16; the file comes with the model.
-_NEEDS_NODE_PRECISION = ("retinanet",)
+_TAKES_NODE_PRECISION = ("retinanet",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +131,9 @@ class Preset:
     from_tensorflow: bool = False
 
     @property
-    def needs_node_precision(self) -> bool:
-        """True when `node_precision_info_file` must be given besides."""
-        return self.quantised and self.model in _NEEDS_NODE_PRECISION
+    def takes_node_precision(self) -> bool:
+        """True where `node_precision_info_file` is part of it; where quantised, it must be given."""
+        return self.model in _TAKES_NODE_PRECISION
 
 
 def resolve_preset(text: str) -> Preset:

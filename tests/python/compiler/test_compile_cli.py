@@ -106,6 +106,12 @@ def test_output_directory(linear_onnx: Path, capsys: Capture) -> None:
         ("--preset resnet50", 2, "give -load-profile=FILE, or data"),
         ("--preset retinanet -load-profile=p.yaml", 2, "give -node-precision-info=FILE"),
         ("--scenario offline -m=a.onnx", 2, "give --preset too"),
+        ("-m=a.onnx --by-layer", 2, "'--by-layer' is part of --compare; give --compare too"),
+        ("-m=a.onnx --plot p.svg", 2, "'--plot' is part of --compare; give --compare too"),
+        ("-m=a.onnx --compare digits --report r", 2, "'--report' and '--compare' exclude each"),
+        ("-m=a.onnx --compare digits --env-file e", 2, "'--env-file' and '--compare' exclude"),
+        ("-m=a.onnx --report r.json", 2, "without -aic-binary-dir the QPC may"),
+        ("--register x --report r -aic-binary-dir=q", 2, "with --register it is"),
         ("-m=a.onnx -dynamic-shape-input=x -aic-binary-dir=x", 1, "dynamic_shape_input"),
         ("-m=graph.pb -output-node-name=ArgMax", 1, "pip install 'qaickit[tensorflow]'"),
         ("-m=a.onnx -compile-only=maybe", 2, "option 'compile_only'"),
@@ -236,13 +242,21 @@ def test_words_beside_the_preset(resnet_like: Path, capsys: Capture) -> None:
 
 
 def test_model_and_precision_file_from_the_environment(
-    linear_onnx: Path, monkeypatch: pytest.MonkeyPatch
+    linear_onnx: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     Path("precision.yaml").write_text("FP16NodeInstanceNames: []\n")
     monkeypatch.setenv("CM_ML_MODEL_FILE_WITH_PATH", str(linear_onnx))
     monkeypatch.setenv("CM_ML_MODEL_RETINANET_QAIC_NODE_PRECISION_INFO_FILE_PATH", "precision.yaml")
     line = "--preset retinanet,offline -use-random-input-data=uniform -aic-binary-dir=elfs"
     assert run(f"{line} --print-options") == 0
+    # The file is part of the recipe, and has to be given only where it is quantised.
+    line = "--preset retinanet,offline,no-quantized --print-options"
+    capsys.readouterr()
+    assert run(line) == 0
+    assert "-node-precision-info=precision.yaml" in capsys.readouterr().out
+    monkeypatch.delenv("CM_ML_MODEL_RETINANET_QAIC_NODE_PRECISION_INFO_FILE_PATH")
+    assert run(line) == 0
+    assert "-node-precision-info" not in capsys.readouterr().out
     assert run("-onnx-define-symbol=batch,1 -aic-binary-dir=elfs") == 0
 
 
@@ -433,6 +447,17 @@ def test_differences_that_are_no_numbers() -> None:
     broken.add(np.ones(2, np.float32), np.ones(2, np.float32))
     assert np.isnan(broken.max_error)
     assert np.isnan(broken.sqnr)
+
+
+def test_what_stays_without_effect_is_told(linear_onnx: Path, capsys: Capture) -> None:
+    np.save("x.npy", np.ones((2, 16), np.float32))
+    line = f"-m={linear_onnx} -onnx-define-symbol=batch,2 -aic-binary-dir=q"
+    assert run(f"{line} --compare x.npy") == 0
+    assert "WARNING: --compare writes no QPC" in capsys.readouterr().err
+    assert not Path("q").exists()
+    assert run(f"{line} -write-output-dir=outputs") == 0
+    assert "WARNING: -write-output-dir is ignored" in capsys.readouterr().err
+    assert not Path("outputs").exists()
 
 
 def test_as_a_module() -> None:

@@ -93,8 +93,8 @@ def test_words_beside_the_recipe() -> None:
     assert not preset.quantised
     assert preset.filter_size == 10
     assert resolve_preset("resnet50,offline,quantized").quantised
-    assert resolve_preset("retinanet").needs_node_precision
-    assert not resolve_preset("retinanet,no-quantized").needs_node_precision
+    assert resolve_preset("retinanet").takes_node_precision
+    assert not resolve_preset("resnet50").takes_node_precision
 
 
 @pytest.mark.parametrize(
