@@ -78,6 +78,8 @@ def read_file(path: str, what: str) -> bytes:
             return file.read()
     except OSError as error:
         raise error_from_os(error, f"cannot read {what} '{path}'") from error
+    except ValueError as error:  # a zero byte in the path
+        raise InvalidArgumentError(f"cannot read {what} {path!r}: {error}") from error
 
 
 def hash_file(state: _Hash, path: str | os.PathLike[str], what: str) -> None:

@@ -132,7 +132,7 @@ class Preset:
 
     @property
     def takes_node_precision(self) -> bool:
-        """True where `node_precision_info_file` is part of it; where quantised, it must be given."""
+        """True where `node_precision_info_file` belongs to it; quantised, it must be given."""
         return self.model in _TAKES_NODE_PRECISION
 
 

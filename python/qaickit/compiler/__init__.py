@@ -17,7 +17,7 @@ from qaickit.compiler.cache import cached_qpc_path, explain_cache_errors
 from qaickit.compiler.job import CalibrationData, CompileSettings, Job
 from qaickit.compiler.report import CompileReport, PassReport
 from qaickit.compiler.source import OnnxSource
-from qaickit.errors import DataLossError, NotFoundError
+from qaickit.errors import DataLossError, InvalidArgumentError, NotFoundError
 from qaickit.options import Options
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def compile_to(
 ) -> CompileReport:
     """As `compile_onnx`, with checked settings."""
     settings.options.refuse(compiling=True)
+    if not isinstance(qpc_path, (str, os.PathLike)):
+        raise InvalidArgumentError(f"qpc_path: expected a path, got {type(qpc_path).__name__}")
     built = _build(OnnxSource.read(model_path), settings)
     packaged = _package(built, os.fspath(qpc_path))
     return CompileReport(

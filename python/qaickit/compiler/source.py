@@ -47,6 +47,10 @@ class OnnxSource:
     @staticmethod
     def read(model_path: str | os.PathLike[str]) -> OnnxSource:
         """Reads the file. Errors: NotFoundError, PermissionDeniedError, DataLossError (empty)."""
+        if not isinstance(model_path, (str, os.PathLike)):
+            raise InvalidArgumentError(
+                f"the ONNX model: expected a path, got {type(model_path).__name__}"
+            )
         path = os.fspath(model_path)
         data = read_file(path, "the ONNX model")
         if not data:
@@ -186,17 +190,17 @@ def _external_part(tensor: onnx.TensorProto, directory: str) -> FilePart:
         )
     try:
         offset = int(entries.get("offset", "0"))
-        available = os.path.getsize(path) - offset
-        length = int(entries.get("length", str(available)))
+        size = os.path.getsize(path)
+        length = int(entries.get("length", str(max(size - offset, 0))))
     except FileNotFoundError as error:
         raise NotFoundError(f"{where}: no file '{path}'; it belongs beside the model") from error
     except OSError as error:
         raise error_from_os(error, f"{where}: cannot open '{path}'") from error
     except ValueError as error:
         raise DataLossError(f"{where}: offset or length is not a number") from error
-    if offset < 0 or length < 0 or length > available:
+    if offset < 0 or length < 0 or offset + length > size:
         raise DataLossError(
-            f"{where}: '{path}' is too short: it ends {length - available} bytes before the tensor"
+            f"{where}: expected {length} bytes at offset {offset} of '{path}', which has {size}"
         )
     return FilePart(path, offset, length)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,11 +13,13 @@ from conftest import SaveOnnx
 from onnx import TensorProto, helper, numpy_helper
 
 from qaickit.compiler import compile_onnx
-from qaickit.errors import InvalidArgumentError, QaicKitError, UnsupportedError
+from qaickit.errors import DataLossError, InvalidArgumentError, QaicKitError, UnsupportedError
+from qaickit.options import OptionWarning
 from qaickit.session import Session, random_inputs
 
 FLOAT = TensorProto.FLOAT
 ML = "ai.onnx.ml"
+BATCH = {"batch": 1}
 INT8 = {"convert_to_quantize": True, "use_random_input_data": "gaussian"}
 FP16 = {"convert_to_fp16": True}
 PRECISIONS = pytest.mark.parametrize("options", [{}, INT8, FP16], ids=["fp32", "int8", "fp16"])
@@ -237,3 +240,55 @@ def test_nothing_to_calibrate(save_onnx: SaveOnnx) -> None:
     with pytest.raises(QaicKitError, match="it has no inputs, so that there is nothing to"):
         compile_onnx(path, path.parent / "q.bin", **INT8)
     compile_onnx(path, path.parent / "q.bin")
+
+
+def test_names_that_the_model_does_not_have(linear_onnx: Path) -> None:
+    named = {
+        "output_node_names": ["y", "ArgMax:0"],
+        "model_inputs": [{"input_name": "x:0", "input_type": "float", "input_shape": [1, 16]}],
+    }
+    with pytest.warns(OptionWarning, match="'output_node_names' names 'ArgMax:0', which the model"):
+        compile_onnx(linear_onnx, linear_onnx.parent / "q.bin", onnx_define_symbol=BATCH, **named)
+    image = {"input_name": "image", "input_type": "float", "input_shape": [1, 16]}
+    named = {"model_inputs": [image]}
+    with pytest.warns(OptionWarning, match="'model_inputs' names 'image', which the model does"):
+        compile_onnx(linear_onnx, linear_onnx.parent / "q.bin", onnx_define_symbol=BATCH, **named)
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "message"),
+    [
+        ("-4", "64", "expected 64 bytes at offset -4 of .*, which has 64"),
+        ("0", "68", "expected 68 bytes at offset 0 of .*, which has 64"),
+        ("68", None, "expected 0 bytes at offset 68 of .*, which has 64"),
+        (str(2**70), None, f"expected 0 bytes at offset {2**70} of"),
+        ("0", "-1", "expected -1 bytes at offset 0 of"),
+        ("x", None, "offset or length is not a number"),
+    ],
+)
+def test_external_data_that_is_not_there(
+    save_onnx: SaveOnnx, offset: str, length: str | None, message: str
+) -> None:
+    tensor = TensorProto(name="w", data_type=FLOAT, dims=[4, 4])
+    tensor.data_location = TensorProto.EXTERNAL
+    entries = {"location": "deep/w.bin", "offset": offset, "length": length}
+    for key, value in entries.items():
+        if value is not None:
+            tensor.external_data.add(key=key, value=value)
+    path = save_onnx(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])], [("x", FLOAT, [2, 4])],
+        [("y", FLOAT, None)], [tensor],
+    )  # fmt: skip
+    (path.parent / "deep").mkdir()
+    (path.parent / "deep" / "w.bin").write_bytes(bytes(64))
+    with pytest.raises(DataLossError, match=f"external data of 'w': {message}"):
+        compile_onnx(path, path.parent / "q.bin")
+
+
+@pytest.mark.parametrize("path", [None, 3, b"model.onnx", "a\0.onnx"])
+def test_what_is_no_path(path: Any, linear_onnx: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"expected a path|null"):
+        compile_onnx(path, tmp_path / "q.bin")
+    if not isinstance(path, str):
+        with pytest.raises(InvalidArgumentError, match="qpc_path: expected a path"):
+            compile_onnx(linear_onnx, path, onnx_define_symbol=BATCH)

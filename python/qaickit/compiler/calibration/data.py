@@ -232,6 +232,10 @@ class Arrays:
                     f"{where}: expected a dict of arrays by input name, got {type(item).__name__}"
                 )
             for name, array in item.items():
+                if not isinstance(name, str):
+                    raise InvalidArgumentError(
+                        f"{where}: expected names of inputs, got {name!r} ({type(name).__name__})"
+                    )
                 if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
                     kind = getattr(array, "dtype", type(array).__name__)
                     raise InvalidArgumentError(
@@ -241,9 +245,9 @@ class Arrays:
 
 
 def _hash_arrays(state: Hash, entry: Entry) -> None:
-    for name in sorted(entry.arrays, key=str):
+    for name in sorted(entry.arrays):
         array = np.ascontiguousarray(entry.arrays[name])
-        state.update(json.dumps([str(name), str(array.dtype), array.shape]).encode())
+        state.update(json.dumps([name, str(array.dtype), array.shape]).encode())
         state.update(array.data)
 
 

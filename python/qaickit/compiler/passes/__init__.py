@@ -26,6 +26,7 @@ from qaickit.compiler.passes.structure import (
     count_large,
     drop_initializer_inputs,
     sort_nodes,
+    tell_unknown_names,
 )
 from qaickit.compiler.passes.symbols import check_result, check_types
 from qaickit.compiler.passes.versions import convert_versions
@@ -38,6 +39,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("large weights", count_large),
     ("drop initializer inputs", drop_initializer_inputs),
     ("check inputs and outputs", check_inputs_and_outputs),
+    ("tell unknown names", tell_unknown_names),
     ("convert versions", convert_versions),
     ("define shapes", define_shapes),
     ("check types", check_types),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from graphlib import CycleError, TopologicalSorter
 
 import onnx
@@ -9,6 +10,7 @@ import onnx
 from qaickit.compiler import graph
 from qaickit.compiler.job import Job
 from qaickit.errors import DataLossError, InvalidArgumentError, UnsupportedError
+from qaickit.options import OptionWarning
 
 # The first IR version whose initializers need not be inputs too.
 _FREE_INITIALIZERS_IR = 4
@@ -21,6 +23,34 @@ def check_structure(model: onnx.ModelProto, _job: Job) -> list[str]:
     if not model.graph.output:
         raise DataLossError("damaged, or not a model for inference: it has no outputs")
     return [f"{len(model.graph.node)} nodes, {len(model.graph.initializer)} initializers"]
+
+
+def tell_unknown_names(model: onnx.ModelProto, job: Job) -> list[str]:
+    """Warns of inputs and outputs that options name and that the model does not have.
+
+    An ONNX file describes its own, and of TensorFlow's the conversion has made them; but who names
+    others means another model, or would have the outputs chosen.
+    """
+    notes = []
+    for option, there, named in (
+        ("output_node_names", model.graph.output, job.options["output_node_names"] or ()),
+        (
+            "model_inputs",
+            model.graph.input,
+            [entry["input_name"] for entry in job.options["model_inputs"] or ()],
+        ),
+    ):
+        # TensorFlow's names of tensors end with the index of the output.
+        known = {info.name.removesuffix(":0") for info in there}
+        unknown = [name for name in named if str(name).removesuffix(":0") not in known]
+        if unknown:
+            notes.append(
+                f"option '{option}' names {', '.join(map(repr, unknown))}, which the model does "
+                f"not have; it has {', '.join(sorted(known))}, all of which stay"
+            )
+    for note in notes:
+        warnings.warn(note, OptionWarning, stacklevel=2)
+    return notes
 
 
 def sort_nodes(model: onnx.ModelProto, _job: Job) -> list[str]:
