@@ -181,6 +181,15 @@ def _as_text(model_path: object) -> str:
     path = os.fspath(model_path)
     if not isinstance(path, str) or not path or "\0" in path:
         raise InvalidArgumentError(f"model_path: expected {_ACCEPTED}, got {path!r}")
+    return check_utf8(path)
+
+
+def check_utf8(path: str) -> str:
+    """The path. Error: InvalidArgumentError where it is not UTF-8, which the core cannot open."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(f"{path!r}: is not UTF-8; rename the file") from None
     return path
 
 

@@ -65,7 +65,9 @@ def as_process(main: Callable[[], int]) -> int:
     SIGTERM ends it as Ctrl-C does, so that it clears up, with 143. Where nobody reads the output
     any more, as after `| head`, it ends without a word, with 141. Text that the terminal's encoding
     lacks is escaped; output that was closed goes nowhere, and into no file that the tool opens.
+    Names of files may be UTF-8 whatever the locale says.
     """
+    _have_utf8()
     _have_streams()
     terminated = False
 
@@ -97,6 +99,18 @@ def _flushed(main: Callable[[], int]) -> int:
         return exit.code if isinstance(exit.code, int) else FAILED
     finally:
         sys.stdout.flush()
+
+
+def _have_utf8() -> None:
+    """Starts Python anew where names of files are in another encoding: the core has UTF-8 only.
+
+    What is printed stays in the encoding of the locale.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
+        encoding = sys.stdout.encoding if sys.stdout else "ascii"
+        os.environ.setdefault("PYTHONIOENCODING", encoding)
+        words = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+        os.execv(sys.executable, [os.fsencode(word) for word in words])
 
 
 def _have_streams() -> None:

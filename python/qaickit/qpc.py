@@ -26,7 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qaickit import _core
-from qaickit._files import QPC_FILE_NAME, make_directory, write_file
+from qaickit._files import QPC_FILE_NAME, check_utf8, make_directory, write_file
 from qaickit._table import console_on
 from qaickit._text import printable
 from qaickit._tools import as_process, outcome
@@ -101,11 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _resolve(path: str) -> str:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise InvalidArgumentError(f"{path!r}: is not UTF-8; rename the file") from None
-    if not os.path.isdir(path):
+    if not os.path.isdir(check_utf8(path)):
         return path
     inside = os.path.join(path, QPC_FILE_NAME)
     if not os.path.exists(inside):
@@ -255,6 +251,11 @@ def _extract(args: argparse.Namespace) -> int:
                 raise InvalidArgumentError(
                     f"{target}: exists already; give --force to overwrite it"
                 )
+    for name, target in targets.items():
+        if os.path.exists(target) and os.path.samefile(target, path):
+            raise InvalidArgumentError(
+                f"{path}: segment {name!r} would replace this file; give another --output-dir"
+            )
     make_directory(args.output_dir, "the output directory")
     for name, target in targets.items():
         data = _core.qpc_segment(path, decoded.get(name, name))

@@ -137,6 +137,17 @@ def test_random_weights_are_shown(tmp_path: Path) -> None:
     assert "answers mean nothing" in run("info", path).stdout
 
 
+def test_extract_does_not_replace_the_file_itself(tmp_path: Path) -> None:
+    """Names come from the file, which may be anybody's."""
+    path = card_only(tmp_path / "programqpc.bin", (b"programqpc.bin",))
+    before = path.read_bytes()
+    assert "segment 'programqpc.bin' would replace this file; give another --output-dir" in fails(
+        "extract", "--qpc", tmp_path, "--output-dir", tmp_path
+    )
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_directory_stands_for_the_file_in_it(qpc: Path, tmp_path: Path) -> None:
     assert json.loads(run("info", "--json", qpc.parent).stdout)["path"] == str(qpc)
     empty = tmp_path / "empty"

@@ -160,6 +160,47 @@ def test_names_beyond_the_encoding_of_the_output(
     assert "blank ünï".encode(encoding, "backslashreplace") in done.stdout
 
 
+OTHER_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["qaickit.qpc", "validate", "-i", "{qpc}"],
+        ["qaickit.runner", "-v", "-n", "1", "-t", "{qpc}"],
+        ["qaickit.loadgen", "--count", "1000", "--backend", "null", "--model", "{qpc}",
+         "--output-dir", "{out}", "--json", "{out}.json"],
+        ["qaickit.compile", f"-m={DIGITS}", "-batchsize=1", "-aic-binary-dir={out}"],
+    ],
+)  # fmt: skip
+def test_names_beyond_the_locale(words: list[str], qpc: Path, tmp_path: Path) -> None:
+    module, *rest = [word.format(qpc=qpc, out=tmp_path / "öut") for word in words]
+    done = subprocess.run(
+        command(module, *rest), capture_output=True, timeout=120, env=os.environ | OTHER_LOCALE
+    )
+    assert b"Traceback" not in done.stderr
+    assert (done.returncode in (0, 1), b"error" in done.stderr) == (True, False), done.stderr
+    assert done.stdout.isascii()  # as the locale has it
+    if "{out}" in "".join(words):
+        assert (tmp_path / "öut").is_dir()
+
+
+@pytest.mark.parametrize("module", ["qaickit.qpc", "qaickit.runner", "qaickit.compile"])
+def test_names_that_are_no_utf8(module: str, tmp_path: Path) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    words = {
+        "qaickit.qpc": ["info", name],
+        "qaickit.runner": ["-t", name],
+        "qaickit.compile": [f"-m={DIGITS}", "-batchsize=1", f"-aic-binary-dir={name}"],
+    }[module]
+    if module != "qaickit.compile":
+        os.mkdir(name)
+    done = subprocess.run(command(module, *words), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "is not UTF-8; rename the file\n" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 # In the process.
 
 

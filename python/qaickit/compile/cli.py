@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qaickit import options as table
-from qaickit._files import QPC_FILE_NAME, copy_file, make_directory
+from qaickit._files import QPC_FILE_NAME, check_utf8, copy_file, make_directory
 from qaickit._plots import check_plot
 from qaickit._table import console_on
 from qaickit._tools import outcome
@@ -195,7 +195,7 @@ def _compile(arguments: Arguments, model: str, onnx_path: str, settings: Compile
     options = settings.options
     directory = options["output_dir"]
     if directory is not None:
-        _refuse_existing(directory)
+        _refuse_existing(check_utf8(directory))
     print(f"Reading ONNX Model from {model}")
     compiler = "qaickit" if settings.vendor is None else settings.vendor.path
     print(f"loading compiler from: {compiler}")
