@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -142,6 +142,24 @@ def check_writable(path: str | os.PathLike[str], option: str) -> None:
             pass
     except OSError as error:
         raise error_from_os(error, f"{option} '{path}': cannot write there") from error
+
+
+@contextlib.contextmanager
+def directory_for(path: str, what: str) -> Iterator[None]:
+    """A directory, with its parents, to write into; on an error none is left that was not there."""
+    made = []
+    missing = path
+    while missing and not os.path.isdir(missing):
+        made.append(missing)
+        missing = os.path.dirname(missing)
+    try:
+        make_directory(path, what)
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for directory in made:
+                os.rmdir(directory)
+        raise
 
 
 def make_directory(path: str, what: str) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from qaickit import options as table
-from qaickit._files import QPC_FILE_NAME, check_utf8, copy_file, make_directory
+from qaickit._core import Qpc
+from qaickit._files import QPC_FILE_NAME, check_utf8, copy_file, directory_for
 from qaickit._plots import check_plot
 from qaickit._table import console_on
 from qaickit._tools import outcome
@@ -231,16 +232,17 @@ def _refuse_existing(directory: str) -> None:
 
 
 def _register(directory: str, options: Options) -> str:
-    """Copies a QPC that is there already."""
+    """Copies a QPC that is there already. Errors: NotFoundError, DataLossError (no QPC)."""
     source = Path(directory, QPC_FILE_NAME)
     if not source.is_file():
         raise NotFoundError(f"--register {directory}: it has no {QPC_FILE_NAME}")
+    Qpc(str(source))
     target = options["output_dir"]
     if target is None:
         return str(source)
     _refuse_existing(target)
-    make_directory(target, "the output directory")
-    copy_file(source, os.path.join(target, QPC_FILE_NAME), "the QPC")
+    with directory_for(target, "the output directory"):
+        copy_file(source, os.path.join(target, QPC_FILE_NAME), "the QPC")
     return os.path.join(target, QPC_FILE_NAME)
 
 

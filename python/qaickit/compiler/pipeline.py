@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 
 from qaickit._core import __version__, write_qpc
-from qaickit._files import make_directory
+from qaickit._files import directory_for
 from qaickit.compiler import graph, shapes
 from qaickit.compiler.fp16 import with_weights
 from qaickit.compiler.job import Job
@@ -84,38 +84,22 @@ def package(built: Built, qpc_path: str) -> PassReport:
     """
     started = time.perf_counter()
     directory = os.path.dirname(qpc_path) or "."
-    made = _missing(directory)
-    make_directory(directory, "the directory of the QPC")
-    try:
-        half = built.fp16_graph
+    half = built.fp16_graph
+    half_bytes = b""
+    with directory_for(directory, "the directory of the QPC"):
         weights = take_weights(built.model, built.files, shared=half is not None)
         model_bytes = graph.serialise(built.model)
-        half_bytes = b""
         if half is not None:
             half_bytes = graph.serialise(with_weights(half, built.model))
         write_qpc(
             qpc_path, built.program, built.manifest, model_bytes, built.card_half, weights,
             half_bytes,
         )  # fmt: skip
-    except QaicKitError:
-        with contextlib.suppress(OSError):
-            for path in made:
-                os.rmdir(path)
-        raise
     seconds = time.perf_counter() - started
     notes = [qpc_path, f"graph of {len(model_bytes)} bytes"]
     if half_bytes:
         notes.append(f"graph in fp16 of {len(half_bytes)} bytes, with the same weights")
     return PassReport("package", tuple(notes), seconds, built.size, built.size)
-
-
-def _missing(directory: str) -> list[str]:
-    """The directories that have to be made for this one, itself first."""
-    missing = []
-    while directory and not os.path.isdir(directory):
-        missing.append(directory)
-        directory = os.path.dirname(directory)
-    return missing
 
 
 def describe_program(model: onnx.ModelProto, job: Job) -> dict[str, Any]:

@@ -15,9 +15,11 @@ from conftest import SaveOnnx
 from onnx import TensorProto, helper, numpy_helper
 
 from qaickit import _core
+from qaickit.compile import cli
 from qaickit.compile.cli import main
 from qaickit.compiler.calibration.data import Arrays, FirstSamples, ModelInput
 from qaickit.compiler.calibration.feeds import feeds
+from qaickit.errors import ResourceExhaustedError
 from qaickit.models import MODELS
 from qaickit.session import Session
 
@@ -265,6 +267,24 @@ def test_register_takes_what_is_there(linear_onnx: Path) -> None:
     assert run("--register elfs -aic-binary-dir=copy --env-file e") == 0
     assert Path("copy/programqpc.bin").read_bytes() == Path("elfs/programqpc.bin").read_bytes()
     assert "copy/programqpc.bin" in Path("e").read_text()
+
+
+def test_register_takes_only_a_qpc_and_leaves_nothing_half_done(
+    linear_onnx: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    os.mkdir("junk")
+    Path("junk/programqpc.bin").write_bytes(b"no QPC")
+    assert run("--register junk -aic-binary-dir=copy") == 1
+    assert "junk/programqpc.bin" in capsys.readouterr().err
+    assert run(f"-m={linear_onnx} -onnx-define-symbol=batch,1 -aic-binary-dir=elfs") == 0
+
+    def full(*_: object) -> None:
+        raise ResourceExhaustedError("no space left")
+
+    monkeypatch.setattr(cli, "copy_file", full)
+    assert run("--register elfs -aic-binary-dir=a/copy") == 1
+    assert "no space left" in capsys.readouterr().err
+    assert sorted(name for name in os.listdir() if name in ("a", "copy")) == []
 
 
 def test_first_samples() -> None:
