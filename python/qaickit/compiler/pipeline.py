@@ -50,7 +50,7 @@ def build(job: Job) -> Built:
         vendor = job.settings.vendor
         if vendor is not None:
             started = time.perf_counter()
-            card_half = vendor.compile(job.source.path, job.options)
+            card_half = vendor.compile(job.source.path, job.options, job.settings.data)
             seconds = time.perf_counter() - started
             size = graph.size_of(model)
             passes.append(PassReport("vendor's compiler", (vendor.path,), seconds, size, size))

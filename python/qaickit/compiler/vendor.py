@@ -17,6 +17,7 @@ from pathlib import Path
 from qaickit import options as table
 from qaickit._core import Qpc
 from qaickit._files import QPC_FILE_NAME, error_from_os
+from qaickit.compiler.calibration.data import Source
 from qaickit.compiler.flags import flags_of
 from qaickit.errors import DataLossError, NotFoundError, QaicKitError, UnsupportedError
 from qaickit.options import Options
@@ -63,13 +64,14 @@ class VendorCompiler:
         fixed = ["-aic-hw", "-compile-only", f"-aic-binary-dir={output_dir}"]
         return [self.path, f"-m={model_path}", *fixed, *chosen]
 
-    def compile(self, model_path: str, options: Options) -> Segments:
+    def compile(self, model_path: str, options: Options, data: Source | None) -> Segments:
         """The segments of the card half: name -> (bytes, bytes of its static part).
 
-        Errors: QaicKitError with what it printed when it fails; DataLossError for a QPC that is
-        not whole; UnsupportedError for options that it cannot be given.
+        `data`: what the host half is calibrated with. Errors: QaicKitError with what it printed
+        when it fails; DataLossError for a QPC that is not whole; UnsupportedError for data that it
+        cannot be given.
         """
-        _refuse_ours(options)
+        _refuse_ours(options, data)
         with tempfile.TemporaryDirectory(prefix="qaickit-vendor-") as scratch:
             output_dir = os.path.join(scratch, "qpc")
             command = self.command(os.path.abspath(model_path), output_dir, options)
@@ -123,12 +125,15 @@ def _is_ours(path: str) -> bool:
     return start.startswith(b"#!") and _OUR_SCRIPT in start
 
 
-def _refuse_ours(options: Options) -> None:
-    given = options.values.get("calibration_data")
-    if given is not None:
+def _refuse_ours(options: Options, data: Source | None) -> None:
+    """Error: UnsupportedError for data that the card half would be made without."""
+    if options["convert_to_quantize"] and options["input_list_file"] is None:
+        if data is None or data.random:
+            return
         raise UnsupportedError(
-            "option 'calibration_data': the vendor's compiler reads raw files; give them as "
-            f"input_list_file, or set {VARIABLE}={NONE} to compile for hosts alone"
+            f"calibration data ({data.text}): the vendor's compiler reads raw files, and would "
+            "calibrate with random values; give them as input_list_file, or set "
+            f"{VARIABLE}={NONE} to compile for hosts alone"
         )
 
 

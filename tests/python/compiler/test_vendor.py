@@ -8,11 +8,13 @@ import stat
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qaickit import _core
-from qaickit.compiler import CompileSettings, compile_onnx, ensure_qpc
-from qaickit.compiler.vendor import VARIABLE, find_vendor_compiler
+from qaickit.compiler import CompileSettings, compile_onnx, compile_to, ensure_qpc
+from qaickit.compiler.calibration.data import open_data
+from qaickit.compiler.vendor import VARIABLE, VendorCompiler, find_vendor_compiler
 from qaickit.errors import (
     DataLossError,
     InvalidArgumentError,
@@ -20,6 +22,7 @@ from qaickit.errors import (
     QaicKitError,
     UnsupportedError,
 )
+from qaickit.options import resolve
 
 BATCH = {"batch": 2}
 CONSTANTS = b"static part|dynamic"
@@ -186,12 +189,24 @@ def test_where_it_is_looked_for(
 
 
 def test_calibration_arrays_cannot_be_passed_on(stand_in: Path) -> None:
-    from dataclasses import replace
+    options = resolve({"convert_to_quantize": True})
+    arrays = open_data({"x": np.zeros((2, 16), np.float32)})
+    for data in (open_data("digits"), arrays):
+        with pytest.raises(UnsupportedError, match="input_list_file"):
+            VendorCompiler(str(stand_in)).compile("model.onnx", options, data)
+    VendorCompiler(str(stand_in)).compile("model.onnx", options, open_data("random"))
 
-    from qaickit.compiler.vendor import VendorCompiler
-    from qaickit.options import resolve
 
-    options = resolve({})
-    given = replace(options, values={**options.values, "calibration_data": "digits"})
-    with pytest.raises(UnsupportedError, match="input_list_file"):
-        VendorCompiler(str(stand_in)).compile("model.onnx", given)
+def test_arrays_for_the_host_half_alone_are_refused(
+    linear_onnx: Path, stand_in: Path, tmp_path: Path
+) -> None:
+    """Given beside the options, too; the card half would be made of random values."""
+    data = open_data({"x": np.ones((2, 16), np.float32)})
+    settings = CompileSettings(
+        resolve({"convert_to_quantize": True, "onnx_define_symbol": {"batch": 1}}),
+        data,
+        VendorCompiler(str(stand_in)),
+    )
+    with pytest.raises(UnsupportedError, match=r"calibration data \(arrays of the caller\)"):
+        compile_to(linear_onnx, tmp_path / "out" / "q.bin", settings)
+    assert not (tmp_path / "out").exists()
