@@ -10,7 +10,7 @@ from qaickit.options import CONTRADICTIONS, OPTIONS, Group, Option, as_text
 _HEAD = """\
 # Options of a session
 
-<!-- Made by `python -m qaickit.options > docs/options.md` from python/qaickit/options.py. -->
+<!-- Made by `python -m qaickit.options > docs/options.md` from python/qaickit/_option_table.py. -->
 
 Every option is a keyword argument of `qaic.Session` and a key of the YAML file that `options_path`
 names, with underscores or dashes, or by the compiler's flag; arguments win over the file. Numbers

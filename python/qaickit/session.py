@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from qaickit import _core, options
+from qaickit import _core, _option_kinds, options
 from qaickit._files import ModelFile, locate_model
 from qaickit._measured import (
     PROFILED_RUNS,
@@ -279,7 +279,7 @@ class Session:
 
     def print_profile_data(self, n: int) -> None:
         """Prints the profiles of the first `n` runs as tables. Error as `profiling_results`."""
-        number = _positive(options.INT, "n", "a 32-bit integer of at least 1", n)
+        number = _positive(_option_kinds.INT, "n", "a 32-bit integer of at least 1", n)
         print(profile_text(self.profiling_results[:number]))
 
     # --- telling
@@ -507,15 +507,17 @@ def _benchmark_length(
             "give one of them"
         )
     if inf_time is not None:
-        return 0, _positive(options.FLOAT, "inf_time", "a positive number of seconds", inf_time)
+        return 0, _positive(
+            _option_kinds.FLOAT, "inf_time", "a positive number of seconds", inf_time
+        )
     if num_inferences is None:
         return DEFAULT_NUM_INFERENCES, 0.0
     return _positive(
-        options.INT, "num_inferences", "a 32-bit integer of at least 1", num_inferences
+        _option_kinds.INT, "num_inferences", "a 32-bit integer of at least 1", num_inferences
     ), 0.0
 
 
-def _positive(kind: options.Kind, name: str, expects: str, value: object) -> Any:
+def _positive(kind: _option_kinds.Kind, name: str, expects: str, value: object) -> Any:
     try:
         number = kind.convert(value)
     except (TypeError, ValueError, OverflowError):

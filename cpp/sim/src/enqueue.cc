@@ -113,6 +113,24 @@ bool push(QAicQueue& queue, QAicExecObj* exec) noexcept {
   return false;
 }
 
+// Draws what befalls the run, on the first of its cards that the plan hits; returns that plan.
+const FaultPlan* choose_fault(QAicExecObj& exec) noexcept {
+  const QAicProgram& program = *exec.program;
+  exec.fault = Fault::kNone;
+  exec.fault_card = program.card;
+  const FaultPlan* plan = Machine::get().plan(*program.card);
+  for (size_t i = 0; !plan && i < program.shares.size(); ++i) {
+    exec.fault_card = program.shares[i]->card;
+    plan = Machine::get().plan(*exec.fault_card);
+  }
+  if (plan) {
+    Card& faulty = *exec.fault_card;
+    const uint64_t n = faulty.draws.fetch_add(1, std::memory_order_relaxed) + 1;
+    exec.fault = plan->draw(faulty.id, n);
+  }
+  return plan;
+}
+
 }  // namespace
 
 QStatus enqueue(QAicQueue& queue, QAicExecObj& exec, QAicEvent* event) noexcept {
@@ -147,21 +165,10 @@ QStatus enqueue(QAicQueue& queue, QAicExecObj& exec, QAicEvent* event) noexcept 
     exec.share_changes = program.share_changes.load(std::memory_order_acquire);
     if (!shares_active(program)) return leave(QS_DEV_ERROR);
   }
-  exec.fault = Fault::kNone;
-  exec.fault_card = &card;
-  const FaultPlan* plan = Machine::get().plan(card);
-  for (size_t i = 0; !plan && i < program.shares.size(); ++i) {
-    exec.fault_card = program.shares[i]->card;
-    plan = Machine::get().plan(*exec.fault_card);
-  }
-  if (plan) {
-    Card& faulty = *exec.fault_card;
-    const uint64_t n = faulty.draws.fetch_add(1, std::memory_order_relaxed) + 1;
-    exec.fault = plan->draw(faulty.id, n);
-    if (exec.fault == Fault::kRefuse) {
-      card.refused.fetch_add(1, std::memory_order_relaxed);
-      return leave(QS_AGAIN);
-    }
+  const FaultPlan* const plan = choose_fault(exec);
+  if (exec.fault == Fault::kRefuse) {
+    card.refused.fetch_add(1, std::memory_order_relaxed);
+    return leave(QS_AGAIN);
   }
   if (event) {
     if (!claim(*event)) return leave(QS_BUSY);

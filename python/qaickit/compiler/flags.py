@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from qaickit import _option_kinds as kinds
 from qaickit import options as table
 from qaickit.errors import InvalidArgumentError
 from qaickit.options import Group, Option, Options
@@ -60,7 +61,7 @@ def flags_of(option: Option, value: Any) -> Iterator[str]:
             yield f"{flag}=false"
     elif isinstance(value, Mapping):
         yield from (f"{flag}={name},{size}" for name, size in value.items())
-    elif option.kind is table.MODEL_INPUTS:
+    elif option.kind is kinds.MODEL_INPUTS:
         for entry in value:
             shape = ",".join(map(str, entry["input_shape"]))
             yield f"{flag}={entry['input_name']},{entry['input_type']},[{shape}]"
@@ -104,18 +105,18 @@ def _options_of(name: str) -> list[Option]:
 
 def _add(found: Flags, option: Option, value: str | None, argument: str) -> None:
     found.origins[option.name] = f"argument '{argument}'"
-    takes_nothing = option.kind in (table.BOOL, table.ANY)
+    takes_nothing = option.kind in (kinds.BOOL, kinds.ANY)
     if value is None and not takes_nothing:
         raise InvalidArgumentError(
             f"argument '{argument}': expected '{option.flag}=' and {option.expects}"
         )
-    if option.kind is table.BOOL:
+    if option.kind is kinds.BOOL:
         found.options[option.name] = True if value is None else _NUMBERS.get(value, value)
-    elif option.kind is table.ANY:
+    elif option.kind is kinds.ANY:
         found.options[option.name] = True if value is None else value
-    elif option.kind in (table.SYMBOLS, table.MODEL_INPUTS):
+    elif option.kind in (kinds.SYMBOLS, kinds.MODEL_INPUTS):
         entries = found.options.setdefault(option.name, [])
-        is_input = option.kind is table.MODEL_INPUTS
+        is_input = option.kind is kinds.MODEL_INPUTS
         entries.append(_model_input(value or "", argument) if is_input else value)
     else:
         found.options[option.name] = value

@@ -32,7 +32,7 @@ class _Bert(Builder):
 
     def __init__(self, seed: int, hidden: int, heads: int, sequence: int) -> None:
         super().__init__(seed)
-        self._hidden, self._heads = hidden, heads
+        self._hidden = hidden
         depth = hidden // heads
         self.constant("to_heads", np.asarray([0, sequence, heads, depth], np.int64))
         self.constant("from_heads", np.asarray([0, sequence, hidden], np.int64))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qaickit import options as table
+from qaickit import _option_kinds as kinds
 from qaickit.compiler.flags import Flags, from_argv, to_argv
 from qaickit.errors import InvalidArgumentError
 from qaickit.options import OPTIONS, Group, Option, resolve
@@ -41,15 +41,15 @@ def values_of(option: Option) -> st.SearchStrategy[Any]:
         }
     )
     strategies: dict[str, st.SearchStrategy[Any]] = {
-        table.BOOL.expects: st.booleans(),
-        table.INT.expects: numbers,
-        table.INTS.expects: st.lists(numbers, min_size=1, max_size=3),
-        table.INT_OR_INTS.expects: numbers | st.lists(numbers, min_size=2, max_size=3),
-        table.FLOAT.expects: st.floats(low, min(high, 100)),
-        table.TEXTS.expects: st.lists(TEXT, min_size=1, max_size=3),
-        table.SYMBOLS.expects: st.dictionaries(TEXT, st.integers(1, 999), min_size=1, max_size=3),
-        table.MODEL_INPUTS.expects: st.lists(inputs, min_size=1, max_size=2),
-        table.ANY.expects: st.just(True) | TEXT,
+        kinds.BOOL.expects: st.booleans(),
+        kinds.INT.expects: numbers,
+        kinds.INTS.expects: st.lists(numbers, min_size=1, max_size=3),
+        kinds.INT_OR_INTS.expects: numbers | st.lists(numbers, min_size=2, max_size=3),
+        kinds.FLOAT.expects: st.floats(low, min(high, 100)),
+        kinds.TEXTS.expects: st.lists(TEXT, min_size=1, max_size=3),
+        kinds.SYMBOLS.expects: st.dictionaries(TEXT, st.integers(1, 999), min_size=1, max_size=3),
+        kinds.MODEL_INPUTS.expects: st.lists(inputs, min_size=1, max_size=2),
+        kinds.ANY.expects: st.just(True) | TEXT,
     }
     return strategies.get(option.kind.expects, TEXT)
 

@@ -33,7 +33,6 @@ Array = npt.NDArray[Any]
 Feed = dict[str, Array]
 
 DEFAULT_RANDOM_SAMPLES = 32
-DISTRIBUTIONS = ("uniform", "gaussian")
 
 
 class ModelInput(NamedTuple):
