@@ -18,6 +18,9 @@ from gpu_verdicts import DEVICE, LOOP, OFFLINE, OURS, SERVER, SINGLE, Findings, 
 WORKER = Path(__file__).with_name("gpu_worker.py")
 # Shares of the Offline rate at which Server is tried, until LoadGen calls one valid.
 SERVER_SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)
+# The samples of a batch lie apart, and each activation has a thread that gathers them: one alone
+# copies some 10 GB/s, less than a fast GPU reads.
+GATHERERS, SET_SIZE = 4, 3
 # A measurement that takes longer is given up: it hangs, or compiles for too long to wait for.
 MOST_S = 900.0
 
@@ -83,6 +86,8 @@ def harness(plan: Plan, case: Case, scenario: str, **flags: float) -> dict[str, 
         command += ["--device-id", str(plan.device_id), "--performance-sample-count", "64"]
         command += ["--output-dir", str(Path(out) / "logs"), "--json", str(result)]
         command += ["--min-duration", str(plan.seconds), "--workload", "raw"]
+        if plan.backend == "cuda" and scenario != SINGLE:
+            command += ["--activations", str(GATHERERS), "--set-size", str(SET_SIZE)]
         for name, value in plan.settings.items():
             command += ["--device-setting", f"{name}={value}"]
         for name, number in flags.items():

@@ -8,6 +8,8 @@ of the function of that name.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import sys
 import time
@@ -95,6 +97,9 @@ def onnxruntime_loop(
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     if on_gpu:
         ort.preload_dlls()  # NVIDIA's wheels lie where the loader does not look
+    if provider == "tensorrt":
+        with contextlib.suppress(ImportError):
+            importlib.import_module("tensorrt_libs")  # which opens TensorRT's
     session = ort.InferenceSession(graph, options, providers=providers, enable_fallback=0)
     if on_gpu and names[provider] not in session.get_providers():
         return {"skipped": f"onnxruntime could not load its {names[provider]}"}

@@ -9,10 +9,10 @@ namespace qaickit::cuda {
 namespace {
 
 // How ONNX Runtime's messages tell that the GPU's memory ran out: its arena's words, CUDA's, and
-// those of the libraries that its kernels call.
+// those of the libraries that its kernels call: cuDNN 9, then cuBLAS and cuFFT.
 constexpr std::array<std::string_view, 5> kOutOfMemory = {
-    "Failed to allocate memory", "out of memory", "CUDNN_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_ALLOC_FAILED", "Available memory of"};
+    "Failed to allocate memory", "Available memory of", "out of memory",
+    "_DEVICE_ALLOCATION_FAILED", "_ALLOC_FAILED"};
 
 constexpr std::string_view kLost =
     "; the GPU is lost to this process: start the process anew (and look at the GPU with "
