@@ -23,6 +23,7 @@ SERVER_SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)
 GATHERERS, SET_SIZE = 4, 3
 # A measurement that takes longer is given up: it hangs, or compiles for too long to wait for.
 MOST_S = 900.0
+MOST_SAID = 300  # characters of an error
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,10 @@ def call(command: list[str], most_s: float = MOST_S) -> str:
     if done.returncode == 0:
         return done.stdout
     said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()
-    raise NoNumberError(f"exit code {done.returncode}: {said[-1][:200]}")
+    last = said[-1]
+    if len(last) > MOST_SAID:  # onnxruntime begins with where it was, and ends with why
+        last = f"{last[: MOST_SAID // 2]} ... {last[-MOST_SAID // 2 :]}"
+    raise NoNumberError(f"exit code {done.returncode}: {last}")
 
 
 def work(what: str, **order: Any) -> dict[str, Any]:
