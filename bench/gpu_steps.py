@@ -18,8 +18,8 @@ from gpu_verdicts import DEVICE, LOOP, OFFLINE, OURS, SERVER, SINGLE, Findings, 
 WORKER = Path(__file__).with_name("gpu_worker.py")
 # Shares of the Offline rate at which Server is tried, until LoadGen calls one valid.
 SERVER_SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)
-# The samples of a batch lie apart, and each activation has a thread that gathers them: one alone may
-# be slower than a fast GPU reads.
+# The samples of a batch lie apart, and each activation has a thread that gathers them: one alone
+# may be slower than a fast GPU reads.
 GATHERERS, SET_SIZE = 4, 3
 # A measurement that takes longer is given up: it hangs, or compiles for too long to wait for.
 MOST_S = 900.0
