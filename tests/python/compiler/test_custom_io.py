@@ -109,6 +109,29 @@ def test_quantised_and_half_outputs(image_onnx: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, expected.astype(np.float16))
 
 
+@pytest.mark.parametrize("opset", [7, 9])
+def test_integers_in_an_opset_that_has_none(
+    save_onnx: SaveOnnx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opset: int
+) -> None:
+    path = save_onnx(
+        [helper.make_node("Relu", ["x"], ["y"])], [("x", FLOAT, [4])], [("y", FLOAT, [4])],
+        opset=opset, ir_version=3,
+    )  # fmt: skip
+    item = {"IOName": "x", "Precision": "uint8", "Scale": 0.5, "Offset": 2}
+    with open_with(path, tmp_path, item) as session:
+        found = session.run({"x": np.array([0, 1, 2, 5], np.uint8)})["y"]
+    np.testing.assert_array_equal(found, np.array([0, 0, 0, 1.5], np.float32))
+
+    def cannot(*_: object) -> None:
+        raise RuntimeError("no adapter")
+
+    monkeypatch.setattr(onnx.version_converter, "convert_version", cannot)
+    with pytest.raises(UnsupportedError, match=f"'x': Precision uint8 takes opset 10.*{opset};"):
+        compile_onnx(path, tmp_path / "q.bin", custom_io_list_file=write(tmp_path, item))
+    plain = {"IOName": "x", "Precision": "float16"}
+    compile_onnx(path, tmp_path / "q.bin", custom_io_list_file=write(tmp_path, plain))
+
+
 def test_half_input(image_onnx: Path, tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((1, 2, 4, 5)).astype(np.float16)
     with open_with(image_onnx, tmp_path, {"IOName": "x", "Precision": "float16"}) as session:

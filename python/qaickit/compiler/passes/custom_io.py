@@ -18,7 +18,11 @@ from qaickit._text import did_you_mean
 from qaickit.compiler import custom_io, graph, shapes
 from qaickit.compiler.custom_io import TO_NCHW, TO_NHWC, CustomTensor
 from qaickit.compiler.job import Job
-from qaickit.errors import InvalidArgumentError
+from qaickit.compiler.runtime import default_opset
+from qaickit.errors import InvalidArgumentError, UnsupportedError
+
+# The first opset with QuantizeLinear and DequantizeLinear.
+INTEGER_IO_OPSET = 10
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
 _ELEM_TYPES = {dtype: elem_type for elem_type, dtype in shapes.DTYPES.items()}
@@ -29,7 +33,7 @@ def set_custom_io(model: onnx.ModelProto, job: Job) -> list[str]:
 
     Scale and offset of integers go into `job.outcome.io_scales`. Errors: those of
     `custom_io.read_custom_io`; InvalidArgumentError for a tensor that the model lacks, or whose
-    rank or type does not go with what is asked for.
+    rank or type does not go with what is asked for; UnsupportedError for integers in an old opset.
     """
     notes = _dump_template(model, job)
     path = job.options["custom_io_list_file"]
@@ -47,6 +51,13 @@ def set_custom_io(model: onnx.ModelProto, job: Job) -> list[str]:
             )
         tensor = shapes.read_type(info, f"'{item.name}'")
         _check(item, tensor, path)
+        opset = default_opset(model)
+        if item.is_integer and opset < INTEGER_IO_OPSET:
+            raise UnsupportedError(
+                f"the custom IO file '{path}', '{item.name}': Precision {item.dtype} takes opset "
+                f"{INTEGER_IO_OPSET}, to which onnx cannot convert this model of opset {opset}; "
+                "export it anew with a later opset"
+            )
         if _changes_nothing(item, tensor):
             continue
         if item.layout == "NHWC":

@@ -8,6 +8,7 @@ import onnx.version_converter
 from qaickit.compiler import runtime
 from qaickit.compiler.graph import weights_as_inputs
 from qaickit.compiler.job import Job
+from qaickit.compiler.passes.custom_io import INTEGER_IO_OPSET
 from qaickit.compiler.passes.quantise import LEAST_OPSET, quantises
 
 # ONNX Runtime's oldest opset; below it operators broadcast by attributes.
@@ -15,11 +16,15 @@ _OLDEST_OPSET = 7
 
 
 def convert_versions(model: onnx.ModelProto, job: Job) -> list[str]:
-    """Converts an opset or IR version that ONNX Runtime or quantising does not take, if onnx can.
+    """Converts an opset or IR version that ONNX Runtime or a later pass does not take, if onnx can.
 
-    What it cannot stays as it is, for `fix outputs` to refuse with what to do.
+    What it cannot stays as it is, for `fix outputs` or that pass to refuse with what to do.
     """
-    least = LEAST_OPSET if quantises(job.options) else _OLDEST_OPSET
+    least = _OLDEST_OPSET
+    if quantises(job.options):
+        least = LEAST_OPSET
+    elif job.options["custom_io_list_file"] is not None:
+        least = INTEGER_IO_OPSET
     with weights_as_inputs(model, job.source.files):
         return [*_convert_ir(model), *_convert_opset(model, least)]
 
