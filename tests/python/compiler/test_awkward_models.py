@@ -12,7 +12,9 @@ import pytest
 from conftest import SaveOnnx
 from onnx import TensorProto, helper, numpy_helper
 
-from qaickit.compiler import compile_onnx
+from qaickit.compiler import CompileSettings, compile_onnx, pipeline
+from qaickit.compiler.job import Job
+from qaickit.compiler.source import OnnxSource
 from qaickit.errors import DataLossError, InvalidArgumentError, QaicKitError, UnsupportedError
 from qaickit.options import OptionWarning
 from qaickit.session import Session, random_inputs
@@ -57,6 +59,24 @@ def test_sparse_weights(save_onnx: SaveOnnx, options: dict[str, object]) -> None
     sparse.indices.CopyFrom(numpy_helper.from_array(np.array([[0, 0], [1, 2]])))
     model.graph.sparse_initializer.append(sparse)
     onnx.save(model, path)
+    assert worst_error(path, **options) < 1e-6
+    job = Job(OnnxSource.read(path), CompileSettings.of(**options))
+    onnx.checker.check_model(pipeline.build(job).model)
+
+
+@PRECISIONS
+def test_a_sparse_constant(save_onnx: SaveOnnx, options: dict[str, object]) -> None:
+    sparse = onnx.SparseTensorProto(dims=[4, 4])
+    sparse.values.CopyFrom(numpy_helper.from_array(np.array([1, 2], np.float32)))
+    sparse.indices.CopyFrom(numpy_helper.from_array(np.array([1, 6])))
+    path = save_onnx(
+        [
+            helper.make_node("Constant", [], ["w"], sparse_value=sparse),
+            helper.make_node("MatMul", ["x", "w"], ["y"]),
+        ],
+        [("x", FLOAT, [2, 4])],
+        [("y", FLOAT, [2, 4])],
+    )
     assert worst_error(path, **options) < 1e-6
 
 

@@ -40,14 +40,19 @@ def _simplify(model: onnx.ModelProto, job: Job) -> list[str]:
         return [f"kept as it is: its weights would grow to {after.weight_bytes} bytes"]
     job.outcome.moved.update(_moved(model.graph, simplified.graph))
     notes = _changes(graph.count_operators(model), graph.count_operators(simplified))
-    # All else in the model (versions, names, metadata) stays as its author wrote it.
+    # All else in the model (versions, names, metadata) stays as its author wrote it; so do sparse
+    # weights, whose indices ONNX Runtime writes in smaller types than ONNX allows.
+    written = {tensor.values.name: tensor for tensor in model.graph.sparse_initializer}
+    sparse = [
+        written.get(tensor.values.name, tensor) for tensor in simplified.graph.sparse_initializer
+    ]
     model.graph.ClearField("node")
     model.graph.ClearField("initializer")
     model.graph.ClearField("sparse_initializer")
     model.graph.ClearField("value_info")
     model.graph.node.extend(simplified.graph.node)
     model.graph.initializer.extend(simplified.graph.initializer)
-    model.graph.sparse_initializer.extend(simplified.graph.sparse_initializer)
+    model.graph.sparse_initializer.extend(sparse)
     return notes
 
 
