@@ -79,22 +79,28 @@ ConstBuffer ArrayBinder::borrow_one(const Tensor& tensor, py::object& owner) con
   const std::string got = text(as_array.dtype()) + " " + shape_of(as_array);
   const std::string advice =
       same_dtype ? "reshape or pad it; the shapes were fixed when the program was compiled"
-                 : "cast with .astype(numpy." + std::string(dtype_name(tensor.spec->dtype)) + ")";
+                 : "cast with .astype('" + std::string(dtype_name(tensor.spec->dtype)) + "')";
   refuse("input '" + name + "': expected " + expected + ", got " + got + "; " + advice);
 }
 
 void ArrayBinder::borrow(py::handle mapping, ConstBuffer* buffers, py::object* owners) const {
+  py::dict copy;
   PyObject* dict = mapping.ptr();
   if (!PyDict_Check(dict)) {
-    refuse("expected a dict of input name to numpy array, got " +
-           text(py::type::handle_of(mapping).attr("__name__")));
+    // What a tokenizer returns, for instance, is a mapping and no dict.
+    if (PyObject_HasAttrString(dict, "keys") == 0 || PyDict_Update(copy.ptr(), dict) != 0) {
+      PyErr_Clear();
+      refuse("expected a dict of input name to numpy array, got " +
+             text(py::type::handle_of(mapping).attr("__name__")));
+    }
+    dict = copy.ptr();
   }
-  if (static_cast<size_t>(PyDict_GET_SIZE(dict)) != tensors_.size()) refuse_names(mapping);
+  if (static_cast<size_t>(PyDict_GET_SIZE(dict)) != tensors_.size()) refuse_names(dict);
   for (size_t i = 0; i < tensors_.size(); ++i) {
     PyObject* array = PyDict_GetItemWithError(dict, tensors_[i].name.ptr());
     if (!array) {
       if (PyErr_Occurred()) throw py::error_already_set();
-      refuse_names(mapping);
+      refuse_names(dict);
     }
     owners[i] = py::reinterpret_borrow<py::object>(array);
     buffers[i] = borrow_one(tensors_[i], owners[i]);

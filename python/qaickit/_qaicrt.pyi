@@ -145,7 +145,8 @@ class QAicProgramProperties:
     dataPathTimeoutMs: int
     """Milliseconds that `ExecObj.waitForCompletion` waits; 0 (the default): without bound."""
     devMapping: str
-    """Ids of several cards ("0:1"). What is no card runs the whole program on the first."""
+    """Ids of several cards ("0:1"). What is no card runs the whole program on the first, and says
+    so when it is loaded."""
 
     def __init__(self) -> None: ...
 
@@ -164,7 +165,7 @@ class QAicQueueProperties:
 class QIDList:
     """Device ids: a list of int with `append`, len(), indices and iteration.
 
-    A Python list does where one is an argument. Error: TypeError for ids that are no int.
+    A Python list or tuple does where one is an argument. Error: TypeError for ids that are no int.
     """
 
     def __init__(self, ids: Sequence[int] = ...) -> None: ...
@@ -179,7 +180,7 @@ class QBuffer:
     """Host memory of one binding: a copy of what it is made from (bytes, array), in C order.
 
     It has bytes, no shape and no dtype. `bytes(buffer)` and `numpy.frombuffer(buffer, dtype)` read
-    it; the latter without a copy. Error: TypeError for what has no buffer.
+    it; the latter without a copy. Error: TypeError for what has no buffer, or holds objects.
     """
 
     def __init__(self, data: Buffer | _Array) -> None: ...
@@ -212,9 +213,12 @@ class Context:
 
     `QAICKIT_BACKEND` in the environment names the kind, else it is a card if one is there, else the
     CPU. Error: RuntimeError where there is no such kind of device.
+
+    After a fork, what was made with a context can only be dropped in the child: whatever would wait
+    or compute there returns QS_INVAL, and says so on stderr.
     """
 
-    def __init__(self, qids: QIDList | list[int] = ...) -> None: ...
+    def __init__(self, qids: QIDList | list[int] | tuple[int, ...] = ...) -> None: ...
     def setLogLevel(self, level: QLogLevel) -> QStatus:
         """From which level on to write to stderr. Always QS_SUCCESS."""
 
@@ -246,12 +250,17 @@ class Program:
     Making one does not touch the device yet. Error: RuntimeError for a `devMapping` that is none.
     """
 
+    @overload
     def __init__(
         self,
         context: Context,
         devID: int | None,
-        qpc: Qpc,
+        qpcObj: Qpc,
         properties: QAicProgramProperties = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, context: Context, *, qpcObj: Qpc, properties: QAicProgramProperties = ...
     ) -> None: ...
     def load(self) -> QStatus:
         """Puts it on the device.
@@ -271,7 +280,10 @@ class Program:
         """
 
     def deactivate(self) -> QStatus:
-        """Takes it back; exec objects made before are of no use any more. QS_INVAL: not active."""
+        """Takes it back; exec objects made before are of no use any more. QS_INVAL: not active.
+
+        The device is free again when the runs in progress have ended.
+        """
 
     def createSlicingSpecHandle(self, spec: str) -> tuple[QStatus, SlicingSpecHandle | None]:
         """Where bindings lie in larger arrays, for `ExecObj.setDataWithSlices`.
@@ -312,9 +324,10 @@ class ExecObj:
     def setData(self, data: list[tuple[int, _Array]]) -> QStatus:
         """Arrays by binding index, read and filled in place; others stay as they were.
 
-        Their shape picks one of the allowed ones; their dtype is taken for the binding's. They must
-        be C-contiguous, and outputs writeable (else QS_INVAL). Empty ones are skipped. Errors:
-        TypeError for what is no array.
+        Their shape picks one of the allowed ones. Elements must be of the binding's size, or bytes,
+        and in the machine's byte order; their dtype is taken for the binding's. Arrays must be
+        C-contiguous, and outputs writeable (else QS_INVAL). Empty ones are skipped. Errors:
+        TypeError for what is no (index, array).
         """
 
     def setDataWithSlices(
@@ -344,7 +357,8 @@ class ExecObj:
         """Waits for the last run and returns its status.
 
         QS_TIMEDOUT: `dataPathTimeoutMs` is over, the run goes on. QS_INVAL: there was none, or its
-        buffers fit no allowed shape. QS_DEV_ERROR: the device failed.
+        buffers fit no allowed shape. QS_DEV_ERROR: the device failed. Ctrl-C raises
+        KeyboardInterrupt, here and wherever this module waits for runs; they go on.
         """
 
 class Queue:
@@ -367,6 +381,63 @@ class Queue:
     @staticmethod
     def initProperties(properties: QAicQueueProperties) -> None:
         """Sets the vendor's defaults."""
+
+class QAicProgramGroupPropertiesProtocol(IntEnum):
+    """How a card changes between the programs of a group, with the numbers that users report."""
+
+    QAIC_PROGRAM_GROUP_PROTOCOL_CONTROL_PATH = 0
+    QAIC_PROGRAM_GROUP_PROTOCOL_DATA_PATH = 1
+
+class QAicProgramGroupProperties:
+    """How a program group is made."""
+
+    protocolSelect: QAicProgramGroupPropertiesProtocol
+    """CONTROL_PATH (the default) or DATA_PATH; here programs change in one way."""
+
+    def __init__(self) -> None: ...
+
+class ProgramGroup:
+    """Programs of one device that share its cores, as public programs use it.
+
+    Where the device cannot hold all of them active, one that idles gives its cores up to the one
+    that is to run; exec objects stay usable. One that keeps state does not give them up. Error:
+    RuntimeError for a device that is not there or is none of the context's.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        devID: int,
+        name: str,
+        properties: QAicProgramGroupProperties | None = ...,
+    ) -> None: ...
+    def addProgram(
+        self, qpc: Qpc, properties: QAicProgramProperties = ...
+    ) -> tuple[QStatus, Program | None]:
+        """(Status, a program of the group); None with another status than QS_SUCCESS.
+
+        A group that is enabled loads it at once; statuses as of `Program.load`.
+        """
+
+    def enable(self) -> QStatus:
+        """Loads all programs and activates them. QS_NOSPC: one does not fit the device.
+
+        Other statuses as of `Program.load`.
+        """
+
+    def disable(self, wait: bool = ..., timeoutUs: int = ...) -> QStatus:
+        """Unloads them. The arguments are taken to mean what public calls of it suggest.
+
+        `wait`: first until no run is in progress, so many microseconds (0: without bound). Without
+        it, runs that have not begun fail. QS_TIMEDOUT: the time is up; the programs stay loaded.
+        QS_INVAL: not enabled.
+        """
+
+    def enqueue(self, execObj: ExecObj) -> QStatus:
+        """Starts a run of an exec object of one of its programs, and returns.
+
+        QS_INVAL: it is of no such program, a run of it is in progress, or the group is not enabled.
+        """
 
 class InferenceVector:
     """Buffers of one inference, for each binding as long as its mapping's size; zeros at first.
@@ -411,7 +482,8 @@ class InferenceHandle:
     def setBuffers(self, buffers: list[QBuffer]) -> QStatus:
         """Buffers of all bindings, or of the inputs; outputs are made in those that are not empty.
 
-        Always QS_SUCCESS. Error: ValueError for another number.
+        QS_INVAL: a run of it is in progress, or it was put back. Errors: ValueError for another
+        number, TypeError for what is no QBuffer.
         """
 
     def getBuffers(self) -> list[QBuffer]:

@@ -126,21 +126,21 @@ class Options:
 
     def updated(self, changes: Mapping[str, Any]) -> Options:
         """A copy with `changes`. InvalidArgumentError: not changeable, unknown, or a bad value."""
-        origins = {name: f"keyword argument '{name}'" for name in changes}
         known = {option.name for option in OPTIONS if option.changeable}
         for key in changes:
-            if key not in known:
+            option = find_option(key)
+            if option is None or not option.changeable:
                 raise InvalidArgumentError(
                     f"option '{key}' cannot be changed in a session{_did_you_mean(key, known)}; "
                     f"those that can: {', '.join(sorted(known))}"
                 )
-        checked = {
-            name: _checked(_BY_NAME[name], value, origins[name])
-            for name, value in changes.items()
-            if value is not None
-        }
+        found = _collect(
+            (key, value, f"keyword argument '{key}'") for key, value in changes.items()
+        )
+        values = {name: value for name, (value, _) in found.items()}
+        origins = {name: origin for name, (_, origin) in found.items()}
         return Options(
-            values=MappingProxyType({**self.values, **checked}),
+            values=MappingProxyType({**self.values, **values}),
             origins=MappingProxyType({**self.origins, **origins}),
         )
 

@@ -11,7 +11,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +86,8 @@ class Session:
 
     All methods may be called from several threads at once; `run` computes in parallel on all
     activations and does not hold the GIL. A call that races with `reset` or `close` may raise
-    ClosedError. After a fork, a child cannot use what its parent set up; see `reset`.
+    ClosedError. After a fork, a child cannot use what its parent set up; see `reset`. A session
+    cannot be pickled or copied (TypeError).
 
     Errors: InvalidArgumentError (a ValueError: options, path, symbols), NotFoundError,
     PermissionDeniedError, DataLossError (damaged or foreign file), UnsupportedError (an option or a
@@ -141,7 +142,7 @@ class Session:
             self._ready()
 
     def run(self, input_dict: Mapping[str, Array]) -> dict[str, Array]:
-        """One inference: input name -> array in, output name -> array out.
+        """One inference: input name -> array in, output name -> array out, as a dict.
 
         Arrays must have exactly the shapes and dtypes of `model_input_shape_dict`; one that is
         C-contiguous is read in place, another one is copied first. Where the program allows several
@@ -213,6 +214,13 @@ class Session:
     def __enter__(self: SessionT) -> SessionT:
         return self
 
+    def __reduce__(self) -> NoReturn:
+        # Without this a shallow copy would share the devices, and release them twice.
+        raise TypeError(
+            f"a session cannot be pickled or copied, since it holds devices; make another one of "
+            f"'{self.qpc_path}' where it is needed"
+        )
+
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
@@ -228,18 +236,20 @@ class Session:
         return self._options.changeable()
 
     def update_backend_options(self, **kwargs: Any) -> None:
-        """Changes `num_activations`, `dev_id` or `set_size`.
+        """Changes `num_activations`, `dev_id` or `set_size`, also spelt with dashes.
 
         Takes effect when the devices are set up next; if they are now, they are let go as soon as
-        the runs in progress end, and the next run sets them up anew.
+        the runs in progress end, and the next run sets them up anew. Values that are the same
+        already change nothing.
 
         Error: InvalidArgumentError (not changeable, or a bad value); then nothing has changed.
         """
         with self._lock:
             self._refuse_closed()
-            self._options = self._options.updated(kwargs)
-            # Not closed: runs that other threads have begun hold it, and end well.
-            self._release(wait=False)
+            before, self._options = self._options, self._options.updated(kwargs)
+            if self._options.changeable() != before.changeable():
+                # Not closed: runs that other threads have begun hold it, and end well.
+                self._release(wait=False)
 
     # --- measuring
 

@@ -278,6 +278,209 @@ def test_a_full_card_says_so_in_the_vendors_word(save_onnx: SaveOnnx, tmp_path: 
     assert second.activate() == SUCCESS
 
 
+@pytest.fixture
+def halves(save_onnx: SaveOnnx, tmp_path: Path) -> list[Path]:
+    """y = -x and y = |x|, of 10 cores each, of which a card has 16."""
+    made = []
+    for operator in ("Neg", "Abs"):
+        graph = save_onnx(
+            [helper.make_node(operator, ["x"], ["y"])],
+            [("x", TensorProto.FLOAT, [4])],
+            [("y", TensorProto.FLOAT, [4])],
+            file_name=f"{operator}.onnx",
+        )
+        program = {"inputs": [tensor("x", [4])], "outputs": [tensor("y", [4])], "num_cores": 10}
+        made.append(write(tmp_path / operator, graph, {"name": operator, **program}))
+    return made
+
+
+def test_programs_of_a_group_share_cores(halves: list[Path]) -> None:
+    """As public programs of several models do; each alone fits a card, both together do not."""
+    context = qaicrt.Context()
+    properties = qaicrt.QAicProgramGroupProperties()
+    protocols = qaicrt.QAicProgramGroupPropertiesProtocol
+    properties.protocolSelect = protocols.QAIC_PROGRAM_GROUP_PROTOCOL_DATA_PATH
+    group = qaicrt.ProgramGroup(context, 0, "both", properties)
+    programs = []
+    for path in halves:
+        status, program = group.addProgram(qaicrt.Qpc(str(path)))
+        assert status == SUCCESS
+        programs.append(program)
+    assert group.enable() == SUCCESS
+    execs = [qaicrt.ExecObj(context, program) for program in programs]
+    x = floats(4)
+    wanted = [-x, np.abs(x)]
+    for turn in range(6):
+        exec_obj = execs[turn % 2]
+        y = np.zeros(4, np.float32)
+        assert exec_obj.setData([(0, x), (1, y)]) == SUCCESS
+        assert group.enqueue(exec_obj) == SUCCESS
+        assert exec_obj.waitForCompletion() == SUCCESS
+        np.testing.assert_array_equal(y, wanted[turn % 2])
+    # Side by side: each waits for the other's cores, where there are too few.
+    results = [np.zeros(4, np.float32) for _ in range(8)]
+    many = [qaicrt.ExecObj(context, programs[n % 2]) for n in range(8)]
+    for exec_obj, y in zip(many, results, strict=True):
+        assert exec_obj.setData([(0, x), (1, y)]) == SUCCESS
+        assert group.enqueue(exec_obj) == SUCCESS
+    for n, (exec_obj, y) in enumerate(zip(many, results, strict=True)):
+        assert exec_obj.waitForCompletion() == SUCCESS
+        np.testing.assert_array_equal(y, wanted[n % 2])
+    assert group.disable(False, 0) == SUCCESS
+    assert group.disable(False, 0) == INVAL
+    assert group.enqueue(execs[0]) == INVAL
+    # Its cores are free again.
+    assert qaicrt.Program(context, 0, qaicrt.Qpc(str(halves[0]))).activate() == SUCCESS
+
+
+def test_what_a_group_refuses(halves: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
+    context = qaicrt.Context()
+    group = qaicrt.ProgramGroup(context, 0, "mine")
+    _, program = group.addProgram(qaicrt.Qpc(str(halves[0])))
+    exec_obj = qaicrt.ExecObj(context, program)
+    assert group.enqueue(exec_obj) == INVAL
+    assert "program group 'mine' is not enabled; call enable()" in capfd.readouterr().err
+    assert group.enable() == SUCCESS
+    del exec_obj
+    program.deactivate()
+    stranger = qaicrt.ExecObj(context, qaicrt.Program(context, 0, qaicrt.Qpc(str(halves[1]))))
+    assert group.enqueue(stranger) == INVAL
+    assert "not one of program group 'mine'" in capfd.readouterr().err
+    with pytest.raises(RuntimeError, match="device 7"):
+        qaicrt.ProgramGroup(qaicrt.Context([0]), 7, "elsewhere")
+
+
+def test_a_program_without_a_device(sum_qpc: Path) -> None:
+    """As an older public client makes one, and sets defaults through it."""
+    program = qaicrt.Program(qaicrt.Context((0,)), qpcObj=qaicrt.Qpc(str(sum_qpc)))
+    assert program.load() == SUCCESS
+    properties = qaicrt.QAicProgramProperties()
+    properties.SubmitRetryTimeoutMs = 600_000
+    program.initProperties(properties)
+    assert properties.SubmitRetryTimeoutMs == 0
+
+
+def test_a_deactivated_program_leaves_the_device_free(halves: list[Path]) -> None:
+    context, qpc = qaicrt.Context(), qaicrt.Qpc(str(halves[0]))
+    first = qaicrt.Program(context, 0, qpc)
+    kept = qaicrt.ExecObj(context, first)
+    assert first.deactivate() == SUCCESS
+    second = qaicrt.Program(context, 0, qpc)
+    assert second.activate() == SUCCESS
+    assert kept.run([qaicrt.QBuffer(floats(4)) for _ in range(2)]) == INVAL
+
+
+def test_data_that_is_no_data(sum_qpc: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    exec_obj = Client(sum_qpc).exec_obj
+    x = floats(2, 4)
+    buffers: Any = [qaicrt.QBuffer(x), x.tobytes(), qaicrt.QBuffer(x), qaicrt.QBuffer(x)]
+    with pytest.raises(TypeError, match="buffer 1: expected a QBuffer, got bytes"):
+        exec_obj.setData(buffers)
+    pairs: list[Any]
+    for pairs in ([(0,)], [(0, "x")], [("x", x)], [(0, x), 5]):
+        with pytest.raises(TypeError, match=r"expected .binding index, numpy array."):
+            exec_obj.setData(pairs)
+    assert exec_obj.setData([(-1, x)]) == INVAL
+    assert "binding -1 does not exist; there are 4" in capfd.readouterr().err
+    for wrong in (x.astype(object), x.astype(">f4"), x.astype(np.float64)):
+        assert exec_obj.setData([(0, wrong)]) == INVAL
+        assert f"'x': expected float32, got {wrong.dtype}" in capfd.readouterr().err
+    with pytest.raises(TypeError, match="array of Python objects"):
+        qaicrt.QBuffer(x.astype(object))
+    pairs = [[0, x], (np.int64(1), x.view(np.uint8)), (2, np.zeros_like(x))]
+    assert exec_obj.setData(pairs) == SUCCESS
+    assert exec_obj.setData([(3, np.zeros_like(x))]) == SUCCESS
+
+
+def test_what_waits_in_vain_says_so(sum_qpc: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    client = Client(sum_qpc)
+    assert client.exec_obj.waitForCompletion() == INVAL
+    assert "no run of this exec object was started" in capfd.readouterr().err
+
+
+def test_a_handles_exec_object_run_by_hand(sum_qpc: Path) -> None:
+    """It neither counts as a submission, nor reaches into a set that is gone."""
+    inference_set = qaicrt.InferenceSet(qaicrt.Context(), qaicrt.Qpc(str(sum_qpc)), None, 1, 1)
+    _, handle = inference_set.getAvailable()
+    exec_obj = handle.execObj()
+    buffers = [qaicrt.QBuffer(floats(2, 4)) for _ in range(4)]
+    assert exec_obj.run(buffers) == SUCCESS
+    assert inference_set.waitForCompletion() == SUCCESS
+    assert inference_set.getCompleted() == (qaicrt.QStatus.QS_AGAIN, None)
+    assert inference_set.putCompleted(handle) == SUCCESS
+    assert handle.setBuffers(buffers) == INVAL
+    del handle, inference_set
+    gc.collect()
+    assert exec_obj.run(buffers) == SUCCESS
+
+
+def test_a_callback_cannot_end_its_benchmark(sum_qpc: Path) -> None:
+    bench = qaicrt.InferenceBenchmarkSet(qaicrt.Context(), qaicrt.Qpc(str(sum_qpc)), None, 1, 1)
+    assert bench.enable() == SUCCESS
+    told: list[qaicrt.QStatus] = []
+    bench.enableExecObjCompletionCallback(lambda *_: told.append(bench.disable()))
+    assert bench.run(2) == SUCCESS
+    assert told == [INVAL, INVAL]
+    assert bench.disable() == SUCCESS
+
+
+@pytest.mark.parametrize("waits", ["bench.runForDuration(600)", "made.getCompletedId(4711)"])
+def test_ctrl_c_ends_a_wait(sum_qpc: Path, waits: str) -> None:
+    code = (
+        "import qaicrt, signal, sys, threading, time\n"
+        f"context, qpc = qaicrt.Context(), qaicrt.Qpc({str(sum_qpc)!r})\n"
+        "made = qaicrt.InferenceSet(context, qpc, None, 1, 1)\n"
+        "bench = qaicrt.InferenceBenchmarkSet(context, qpc, None, 1, 1)\n"
+        "bench.enable()\n"
+        "main = threading.get_ident()\n"
+        "def press(): time.sleep(0.3); signal.pthread_kill(main, signal.SIGINT)\n"
+        "threading.Thread(target=press).start()\n"
+        "try:\n"
+        f"    {waits}\n"
+        "except KeyboardInterrupt:\n"
+        "    sys.exit(0)\n"
+        "sys.exit('it came back by itself')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_forked_child_refuses_and_ends(sum_qpc: Path) -> None:
+    code = (
+        "import gc, os, sys, numpy as np, qaicrt\n"
+        "ok, wrong = qaicrt.QStatus.QS_SUCCESS, qaicrt.QStatus.QS_INVAL\n"
+        f"context, qpc = qaicrt.Context(), qaicrt.Qpc({str(sum_qpc)!r})\n"
+        "def made(context):\n"
+        "    program = qaicrt.Program(context, 0, qpc)\n"
+        "    assert program.activate() == ok\n"
+        "    return program, qaicrt.ExecObj(context, program), qaicrt.Queue(context, 0)\n"
+        "def runs(exec_obj, queue):\n"
+        "    buffers = [qaicrt.QBuffer(np.ones((2, 4), np.float32)) for _ in range(4)]\n"
+        "    assert exec_obj.setData(buffers) == ok\n"
+        "    assert queue.enqueue(exec_obj) == exec_obj.waitForCompletion() == ok\n"
+        "program, exec_obj, queue = made(context)\n"
+        "runs(exec_obj, queue)\n"
+        "inference_set = qaicrt.InferenceSet(context, qpc, None, 1, 1)\n"
+        "assert inference_set.submit(qaicrt.InferenceVector(qpc), 1) == ok\n"
+        "_, handle = inference_set.getCompletedId(1)\n"
+        "pid = os.fork()\n"
+        "if pid:\n"
+        "    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])\n"
+        "    runs(exec_obj, queue)\n"
+        "    sys.exit(status)\n"
+        "assert program.load() == queue.enqueue(exec_obj) == wrong\n"
+        "assert exec_obj.waitForCompletion() == inference_set.waitForCompletion() == wrong\n"
+        "assert inference_set.getAvailable() == (wrong, None)\n"
+        "runs(*made(qaicrt.Context())[1:])\n"
+        "del handle, exec_obj, program, context\n"
+        "gc.collect()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "make context, program and queue in the child" in done.stderr
+
+
 def test_moments_that_are_wrong(sum_qpc: Path) -> None:
     client = Client(sum_qpc)
     assert client.exec_obj.waitForCompletion() == INVAL
@@ -352,7 +555,9 @@ def test_a_mapping_that_is_none_is_an_error(sum_qpc: Path) -> None:
         qaicrt.Program(qaicrt.Context(), None, qaicrt.Qpc(str(sum_qpc)), properties)
 
 
-def test_a_program_over_several_cards(sum_qpc: Path, backend: str) -> None:
+def test_a_program_over_several_cards(
+    sum_qpc: Path, backend: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     """On cards all of them must be there; a host runs the whole program on the first."""
     properties = qaicrt.QAicProgramProperties()
     properties.devMapping = "0:63"
@@ -360,6 +565,9 @@ def test_a_program_over_several_cards(sum_qpc: Path, backend: str) -> None:
     for context in (qaicrt.Context(), qaicrt.Context(qaicrt.QIDList([0]))):
         program = qaicrt.Program(context, None, qaicrt.Qpc(str(sum_qpc)), properties)
         assert program.load() == expected
+        told = capfd.readouterr().err
+        if backend != "qaic":
+            assert f"devMapping 0:63 is for cards; {backend} runs the whole program on" in told
 
 
 def test_submissions_of_a_set_come_back_by_id(sum_qpc: Path) -> None:

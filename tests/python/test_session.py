@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -11,8 +13,10 @@ import threading
 import time
 import traceback
 import weakref
+from collections import OrderedDict, UserDict
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -305,6 +309,21 @@ def test_changing_options(linear_qpc: Path, x: Arrays) -> None:
     session.close()
 
 
+def test_options_are_changed_by_any_spelling_and_only_where_they_differ(
+    linear_qpc: Path, x: Arrays
+) -> None:
+    with qaic.Session(linear_qpc) as session:
+        session.run(x)
+        session.update_backend_options(**{"num-activations": "1", "dev_id": 0})
+        assert session.backend == "cpu"  # the same as before: nothing was let go
+        session.update_backend_options(**{"set-size": 3})
+        assert session.backend is None
+        assert session.backend_options()["set_size"] == 3
+        with pytest.raises(InvalidArgumentError, match="given twice"):
+            session.update_backend_options(**{"set-size": 4, "set_size": 5})
+        assert session.run(x)["y"].shape == (1, 4)
+
+
 def test_session_says_what_it_runs_on(linear_qpc: Path, x: Arrays) -> None:
     session = qaic.Session(linear_qpc)
     assert session.backend is None
@@ -354,6 +373,17 @@ def test_bad_inputs_say_what_was_expected(
             for part in parts:
                 assert part in str(caught.value)
         assert session.run(x)["y"].shape == (1, 4)  # and nothing is left of it
+
+
+def test_any_mapping_of_inputs_will_do(linear_qpc: Path, x: Arrays) -> None:
+    """Tokenizers, for instance, return one that is no dict."""
+    with qaic.Session(linear_qpc) as session:
+        expected = session.run(x)["y"]
+        for inputs in (UserDict(x), MappingProxyType(x), OrderedDict(x)):
+            np.testing.assert_array_equal(session.run(inputs)["y"], expected)
+            assert session.run_benchmark(num_inferences=2, input_dict=inputs)[0] == 2
+        with pytest.raises(InvalidArgumentError, match="unknown 'z'"):
+            session.run(UserDict({**x, "z": x["x"]}))
 
 
 def test_input_that_is_no_dict(linear_qpc: Path) -> None:
@@ -518,6 +548,15 @@ def test_session_is_released_with_its_last_reference(linear_qpc: Path, x: Arrays
     gone = weakref.ref(session)
     del session
     assert gone() is None
+
+
+def test_a_session_is_neither_copied_nor_pickled(linear_qpc: Path, x: Arrays) -> None:
+    with qaic.Session(linear_qpc) as session:
+        expected = session.run(x)["y"]
+        for twin in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError, match=r"holds devices; make another one of .*\.bin"):
+                twin(session)
+        np.testing.assert_array_equal(session.run(x)["y"], expected)
 
 
 def test_subclass_keeps_its_own_run(linear_qpc: Path, x: Arrays) -> None:

@@ -42,7 +42,7 @@ PyBenchmarkSet make_benchmark(const PyContext& context, const PyQpc& qpc, std::o
     }
   }
   return PyBenchmarkSet(std::make_shared<rt::BenchmarkSet>(
-      context.context, qpc.qpc, device, set_size, num_activations, std::move(inputs),
+      context.shared(), qpc.qpc, device, set_size, num_activations, std::move(inputs),
       properties ? properties->to_native() : rt::SetProperties()));
 }
 
@@ -154,7 +154,9 @@ void bind_benchmark_set(py::module_& m) {
       .def_readonly("programName", &ExecObjInfo::program_name, doc("ExecObjInfo.programName"))
       .def_readonly("status", &ExecObjInfo::status, doc("ExecObjInfo.status"));
   const auto run = [](const PyBenchmarkSet& set, uint64_t inferences, double seconds) {
-    return said(set, unlocked([&] { return set->run(inferences, seconds); }));
+    return said(set, unlocked_until_signal([&](const rt::KeepWaiting& more) {
+                  return set->run(inferences, seconds, more);
+                }));
   };
   py::class_<PyBenchmarkSet>(m, "InferenceBenchmarkSet", doc("InferenceBenchmarkSet"))
       .def(py::init(&make_benchmark), py::arg("context"), py::arg("qpc"),

@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
@@ -21,7 +22,8 @@ std::string chosen_backend() {
 }
 
 PyContext make_context(const QidList& ids) {
-  return {value_or_throw(unlocked([&] { return rt::Context::create(ids.ids, chosen_backend()); }))};
+  return PyContext(
+      value_or_throw(unlocked([&] { return rt::Context::create(ids.ids, chosen_backend()); })));
 }
 
 // The vendor's Qpc takes the directory.
@@ -35,8 +37,9 @@ PyQpc open_qpc(const std::string& path) {
 
 PyProgram make_program(const PyContext& context, std::optional<int> device, const PyQpc& qpc,
                        const rt::ProgramProperties& properties) {
-  return PyProgram(
-      value_or_throw(rt::Program::create(context.context, device, qpc.qpc, properties)));
+  auto made =
+      unlocked([&] { return rt::Program::create(context.shared(), device, qpc.qpc, properties); });
+  return PyProgram(value_or_throw(std::move(made)));
 }
 
 rt::QStatus activate(const PyProgram& program) {
@@ -54,7 +57,7 @@ rt::QStatus set_buffers(const PyExecObj& exec, const py::list& buffers, const Di
   std::vector<Data> data;
   for (size_t i = 0; i < buffers.size(); ++i) {
     Data& one = data.emplace_back();
-    one.buffer = buffers[i].cast<const PyBuffer&>().buffer;
+    one.buffer = buffer_at(buffers, i);
     if (!dims || i >= spec.num_tensors()) continue;
     const auto& [element, shape] = dims->rows[i];
     const size_t expected = dtype_bytes(spec.tensor(i).dtype);
@@ -144,6 +147,45 @@ Status slice(const SlicingSpec& spec, const Offsets& offsets, const std::string&
   return {};
 }
 
+// (binding index, array) of what a caller gave. Raises TypeError.
+std::pair<int64_t, py::array> to_pair(const py::handle& item) {
+  const bool is_pair =
+      (py::isinstance<py::tuple>(item) || py::isinstance<py::list>(item)) && py::len(item) == 2;
+  const auto pair = is_pair ? py::tuple(py::reinterpret_borrow<py::object>(item)) : py::tuple();
+  if (!is_pair || PyIndex_Check(pair[0].ptr()) == 0 || !py::isinstance<py::array>(pair[1])) {
+    throw py::type_error("expected (binding index, numpy array), got " +
+                         std::string(py::repr(py::type::handle_of(item).attr("__name__"))) + " " +
+                         std::string(py::repr(item)));
+  }
+  return {pair[0].cast<int64_t>(), py::reinterpret_borrow<py::array>(pair[1])};
+}
+
+// Whether a binding's memory can be this array's. Bytes may stand for any elements.
+Status check_array(const ProgramSpec& spec, int64_t index, const py::array& array) {
+  if (index < 0 || static_cast<size_t>(index) >= spec.num_tensors()) {
+    return Status(Code::kInvalidArgument, "binding " + std::to_string(index) +
+                                              " does not exist; there are " +
+                                              std::to_string(spec.num_tensors()));
+  }
+  const TensorSpec& tensor = spec.tensor(static_cast<size_t>(index));
+  const std::string what = "the array of '" + tensor.name + "'";
+  const bool is_output = static_cast<size_t>(index) >= spec.inputs.size();
+  if ((array.flags() & py::array::c_style) == 0 || (is_output && !array.writeable())) {
+    return Status(Code::kInvalidArgument,
+                  what + " must be C-contiguous, and writeable for an output");
+  }
+  const auto element = static_cast<size_t>(array.itemsize());
+  const bool is_native =
+      array.dtype().byteorder() != (std::endian::native == std::endian::little ? '>' : '<');
+  const bool fits = element == 1 || element == dtype_bytes(tensor.dtype);
+  if (array.size() > 0 && (array.dtype().kind() == 'O' || !is_native || !fits)) {
+    return Status(Code::kInvalidArgument,
+                  what + ": expected " + std::string(dtype_name(tensor.dtype)) + ", got " +
+                      std::string(py::str(py::object(array.dtype()))) + "; cast it with astype");
+  }
+  return {};
+}
+
 // `slicing` null: the arrays are the bindings.
 rt::QStatus set_arrays(const PyExecObj& exec, const py::list& pairs,
                        const SlicingSpec* slicing = nullptr, const Offsets& offsets = {}) {
@@ -151,22 +193,15 @@ rt::QStatus set_arrays(const PyExecObj& exec, const py::list& pairs,
   const ProgramSpec& spec = exec->program()->spec();
   std::vector<std::pair<uint32_t, Data>> data;
   for (const py::handle item : pairs) {
-    const auto pair = item.cast<py::tuple>();
-    if (pair.size() != 2) throw py::type_error("expected (binding index, array)");
-    const auto index = pair[0].cast<uint32_t>();
-    if (!py::isinstance<py::array>(pair[1])) throw py::type_error("expected a numpy array");
-    const auto array = py::reinterpret_borrow<py::array>(pair[1]);
-    const bool contiguous = (array.flags() & py::array::c_style) != 0;
-    if (!contiguous || (index >= spec.inputs.size() && !array.writeable())) {
-      return report(context, Status(Code::kInvalidArgument,
-                                    "the array of binding " + std::to_string(index) +
-                                        " must be C-contiguous, and writeable for an output"));
-    }
+    const auto [place, array] = to_pair(item);
+    const Status usable = check_array(spec, place, array);
+    if (!usable.ok()) return report(context, usable);
+    const auto index = static_cast<uint32_t>(place);
     Data one;
     one.buffer = {keep(array), const_cast<std::byte*>(static_cast<const std::byte*>(array.data())),
                   static_cast<size_t>(array.nbytes())};
     one.dims = rt::ExecObject::Dims(array.shape(), array.shape() + array.ndim());
-    if (slicing && index < spec.num_tensors() && array.size() > 0) {
+    if (slicing && array.size() > 0) {
       const Status sliced = slice(*slicing, offsets, spec.tensor(index).name, array, &one);
       if (!sliced.ok()) return report(context, sliced);
     }
@@ -176,7 +211,8 @@ rt::QStatus set_arrays(const PyExecObj& exec, const py::list& pairs,
 }
 
 rt::QStatus set_data(const PyExecObj& exec, const py::list& data, const DimensionsVec* dims) {
-  const bool arrays = !data.empty() && py::isinstance<py::tuple>(data[0]);
+  const bool arrays =
+      !data.empty() && (py::isinstance<py::tuple>(data[0]) || py::isinstance<py::list>(data[0]));
   return arrays ? set_arrays(exec, data) : set_buffers(exec, data, dims);
 }
 
@@ -205,7 +241,7 @@ void bind_objects(py::module_& m) {
       .def(
           "setLogLevel",
           [](const PyContext& c, rt::LogLevel level) {
-            c.context->set_log_level(level);
+            c->set_log_level(level);
             return rt::QStatus::kSuccess;
           },
           py::arg("level"), doc("Context.setLogLevel"));
@@ -218,8 +254,9 @@ void bind_objects(py::module_& m) {
           doc("Qpc.getBufferMappings"));
   py::class_<SlicingSpec>(m, "SlicingSpecHandle", doc("SlicingSpecHandle"));
   py::class_<PyProgram>(m, "Program", doc("Program"))
-      .def(py::init(&make_program), py::arg("context"), py::arg("devID").none(true), py::arg("qpc"),
-           py::arg("properties") = rt::ProgramProperties())
+      // Public clients leave the device out, and then name the QPC.
+      .def(py::init(&make_program), py::arg("context"), py::arg("devID").none(true) = py::none(),
+           py::arg("qpcObj"), py::arg("properties") = rt::ProgramProperties())
       .def(
           "load",
           [](const PyProgram& p) {
@@ -250,7 +287,7 @@ void bind_objects(py::module_& m) {
           doc("Program.initProperties"));
   py::class_<PyExecObj>(m, "ExecObj", doc("ExecObj"))
       .def(py::init([](const PyContext& context, const PyProgram& program) {
-             if (program->context() != context.context) {
+             if (program->context() != context.shared()) {
                throw std::runtime_error("the program is of another context");
              }
              auto exec = unlocked([&] { return rt::ExecObject::create(program.shared()); });
@@ -273,19 +310,22 @@ void bind_objects(py::module_& m) {
           [](const PyExecObj& exec, const py::list& data) {
             const rt::QStatus set = set_data(exec, data, nullptr);
             if (set != rt::QStatus::kSuccess) return set;
-            return rt::to_qstatus(unlocked([&] { return exec->run(); }));
+            const Status begun = exec->begin();
+            if (!begun.ok()) return report(*exec->program()->context(), begun);
+            return rt::to_qstatus(unlocked([&] { return exec->execute(); }));
           },
           py::arg("data"), doc("ExecObj.run"))
       .def(
           "waitForCompletion",
           [](const PyExecObj& exec) {
-            return rt::to_qstatus(unlocked([&] { return exec->wait(); }));
+            return rt::to_qstatus(unlocked_until_signal(
+                [&](const rt::KeepWaiting& more) { return exec->wait(more); }));
           },
           doc("ExecObj.waitForCompletion"));
   py::class_<PyQueue>(m, "Queue", doc("Queue"))
       .def(py::init([](const PyContext& context, int qid, const rt::QueueProperties* properties) {
              auto queue = unlocked([&] {
-               return rt::Queue::create(context.context, qid,
+               return rt::Queue::create(context.shared(), qid,
                                         properties ? *properties : rt::QueueProperties());
              });
              return PyQueue(value_or_throw(std::move(queue)));

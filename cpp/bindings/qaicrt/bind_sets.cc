@@ -15,16 +15,12 @@ struct PyInferenceSet : Held<rt::InferenceSet> {
   using Held::Held;
 };
 // Keeps its set; belongs to whoever holds it until it is submitted or put back.
-struct PyHandle {
-  std::shared_ptr<rt::InferenceSet> set;
+struct PyHandle : Held<rt::InferenceSet> {
+  PyHandle(std::shared_ptr<rt::InferenceSet> set, rt::InferenceSet::Handle* handle)
+      : Held(std::move(set)), handle(handle) {}
   rt::InferenceSet::Handle* handle;
-
-  ~PyHandle() {
-    if (!set) return;
-    const py::gil_scoped_release released;
-    set.reset();
-  }
 };
+
 InferenceVector make_vector(const std::vector<rt::BufferMapping>& mappings) {
   InferenceVector vector;
   for (const rt::BufferMapping& mapping : mappings) {
@@ -33,13 +29,23 @@ InferenceVector make_vector(const std::vector<rt::BufferMapping>& mappings) {
   return vector;
 }
 
-std::shared_ptr<PyHandle> wrap(const PyInferenceSet& set, rt::InferenceSet::Handle* handle) {
-  return std::shared_ptr<PyHandle>(new PyHandle{set.shared(), handle});
+py::tuple available(const PyInferenceSet& set, uint64_t timeout_us) {
+  const auto found = unlocked_until_signal(
+      [&](const rt::KeepWaiting& more) { return set->available(timeout_us, more); });
+  if (found.ok()) return py::make_tuple(QStatus::kSuccess, PyHandle(set.shared(), *found));
+  // That the time is up is an answer, no error to be told on stderr.
+  const bool is_late = found.status().code() == Code::kTimedOut;
+  return py::make_tuple(is_late ? QStatus::kTimedOut : report(*set->context(), found.status()),
+                        py::none());
 }
 
-py::tuple with_status(const PyInferenceSet& set, rt::InferenceSet::Handle* handle) {
-  if (!handle) return py::make_tuple(QStatus::kAgain, py::none());
-  return py::make_tuple(rt::to_qstatus(handle->status), wrap(set, handle));
+// (status of the run, its handle) of what `wait(keep_waiting)` found.
+template <class Wait>
+py::tuple completed(const PyInferenceSet& set, Wait wait) {
+  const auto found = unlocked_until_signal(wait);
+  if (!found.ok()) return py::make_tuple(report(*set->context(), found.status()), py::none());
+  if (!*found) return py::make_tuple(QStatus::kAgain, py::none());
+  return py::make_tuple(rt::to_qstatus((*found)->status), PyHandle(set.shared(), *found));
 }
 
 PyInferenceSet make_set(const PyContext& context, const PyQpc& qpc, std::optional<int> device,
@@ -47,7 +53,7 @@ PyInferenceSet make_set(const PyContext& context, const PyQpc& qpc, std::optiona
                         const PySetProperties* properties, bool profile) {
   const rt::SetProperties native = properties ? properties->to_native() : rt::SetProperties();
   auto made = unlocked([&]() -> Result<std::shared_ptr<rt::InferenceSet>> {
-    QAICKIT_ASSIGN_OR_RETURN(auto set, rt::InferenceSet::create(context.context, qpc.qpc, device,
+    QAICKIT_ASSIGN_OR_RETURN(auto set, rt::InferenceSet::create(context.shared(), qpc.qpc, device,
                                                                 set_size, num_activations, native));
     if (profile) QAICKIT_RETURN_IF_ERROR(set->profile());
     return set;
@@ -70,33 +76,25 @@ QStatus not_of(const PyInferenceSet& set) {
 
 QStatus submit_vector(const PyInferenceSet& set, const InferenceVector& vector, uint64_t id) {
   std::vector<Data> data = data_of(set->spec(), vector.buffers);
-  return unlocked([&] {
-    rt::InferenceSet::Handle* const handle = set->available(0);
-    handle->copies = take_outputs(set->spec(), &data);
-    handle->data = std::move(data);
-    const Status status = set->submit(handle, id);
-    if (!status.ok()) (void)set->put_back(handle);
-    return report(*set->context(), status);
+  const Status status = unlocked_until_signal([&](const rt::KeepWaiting& more) -> Status {
+    QAICKIT_ASSIGN_OR_RETURN(auto* const handle, set->available(0, more));
+    std::vector<rt::Buffer> copies = take_outputs(set->spec(), &data);
+    Status done = set->set_data(handle, std::move(data), std::move(copies));
+    if (done.ok()) done = set->submit(handle, id);
+    if (!done.ok()) (void)set->put_back(handle);
+    return done;
   });
+  return report(*set->context(), status);
 }
 
 QStatus submit_handle(const PyInferenceSet& set, const PyHandle& handle, uint64_t id) {
-  if (handle.set != set.shared()) return not_of(set);
+  if (handle.shared() != set.shared()) return not_of(set);
   return unlocked([&] { return report(*set->context(), set->submit(handle.handle, id)); });
 }
 
 py::list buffers_of(const PyHandle& handle) {
   py::list list;
-  const auto made = handle.handle->exec->data();
-  const size_t inputs = handle.set->spec().inputs.size();
-  for (size_t t = 0; t < handle.handle->data.size(); ++t) {
-    if (made.ok()) {
-      list.append(PyBuffer{made.value()[t]});
-    } else {
-      list.append(PyBuffer{t < inputs ? handle.handle->data[t].buffer
-                                      : handle.handle->outputs[t - inputs]});
-    }
-  }
+  for (const rt::Buffer& buffer : handle->buffers(*handle.handle)) list.append(PyBuffer{buffer});
   return list;
 }
 
@@ -109,7 +107,7 @@ std::vector<Data> data_of(const ProgramSpec& spec, const py::list& buffers) {
   }
   std::vector<Data> data(spec.num_tensors());
   for (size_t i = 0; i < buffers.size(); ++i) {
-    data[i].buffer = buffers[i].cast<const PyBuffer&>().buffer;
+    data[i].buffer = buffer_at(buffers, i);
   }
   return data;
 }
@@ -136,13 +134,11 @@ void bind_sets(py::module_& m) {
       .def_readwrite("name", &PySetProperties::name, doc("InferenceSetProperties.name"))
       .def_readwrite("id", &PySetProperties::id, doc("InferenceSetProperties.id"));
   m.attr("BenchmarkProperties") = m.attr("InferenceSetProperties");
-  py::class_<PyHandle, std::shared_ptr<PyHandle>>(m, "InferenceHandle", doc("InferenceHandle"))
+  py::class_<PyHandle>(m, "InferenceHandle", doc("InferenceHandle"))
       .def(
           "setBuffers",
           [](const PyHandle& h, const py::list& buffers) {
-            h.handle->data = data_of(h.set->spec(), buffers);
-            h.handle->copies.clear();
-            return QStatus::kSuccess;
+            return report(*h->context(), h->set_data(h.handle, data_of(h->spec(), buffers), {}));
           },
           py::arg("buffers"), doc("InferenceHandle.setBuffers"))
       .def("getBuffers", &buffers_of, doc("InferenceHandle.getBuffers"))
@@ -158,37 +154,34 @@ void bind_sets(py::module_& m) {
            doc("InferenceSet.submit:1"))
       .def("submit", &submit_handle, py::arg("handle"), py::arg("id") = 0,
            doc("InferenceSet.submit:2"))
-      .def(
-          "getAvailable",
-          [](const PyInferenceSet& set, uint64_t timeout_us) -> py::tuple {
-            auto* handle = unlocked([&] { return set->available(timeout_us); });
-            if (!handle) return py::make_tuple(QStatus::kTimedOut, py::none());
-            return py::make_tuple(QStatus::kSuccess, wrap(set, handle));
-          },
-          py::arg("timeoutUs") = 0, doc("InferenceSet.getAvailable"))
+      .def("getAvailable", &available, py::arg("timeoutUs") = 0, doc("InferenceSet.getAvailable"))
       .def(
           "getCompleted",
           [](const PyInferenceSet& set) {
-            return with_status(set, unlocked([&] { return set->completed(); }));
+            return completed(set,
+                             [&](const rt::KeepWaiting& more) { return set->completed(more); });
           },
           doc("InferenceSet.getCompleted"))
       .def(
           "getCompletedId",
           [](const PyInferenceSet& set, uint64_t id) {
-            return with_status(set, unlocked([&] { return set->completed_id(id); }));
+            return completed(
+                set, [&](const rt::KeepWaiting& more) { return set->completed_id(id, more); });
           },
           py::arg("id"), doc("InferenceSet.getCompletedId"))
       .def(
           "putCompleted",
           [](const PyInferenceSet& set, const PyHandle& handle) {
-            if (handle.set != set.shared()) return not_of(set);
+            if (handle.shared() != set.shared()) return not_of(set);
             return report(*set->context(), unlocked([&] { return set->put_back(handle.handle); }));
           },
           py::arg("handle"), doc("InferenceSet.putCompleted"))
       .def(
           "waitForCompletion",
           [](const PyInferenceSet& set) {
-            return report(*set->context(), unlocked([&] { return set->wait_all(); }));
+            return report(*set->context(), unlocked_until_signal([&](const rt::KeepWaiting& more) {
+              return set->wait_all(more);
+            }));
           },
           doc("InferenceSet.waitForCompletion"));
 }

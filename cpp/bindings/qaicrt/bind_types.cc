@@ -23,11 +23,25 @@ std::shared_ptr<const void> keep(const py::object& object) {
 rt::Buffer copy_of(const py::handle& object) {
   Py_buffer view;
   if (PyObject_GetBuffer(object.ptr(), &view, PyBUF_FULL_RO) != 0) throw py::error_already_set();
+  if (view.format && std::strchr(view.format, 'O')) {
+    PyBuffer_Release(&view);
+    throw py::type_error("expected numbers or bytes, got an array of Python objects");
+  }
   rt::Buffer copy = rt::Buffer::allocate(static_cast<size_t>(view.len));
   const int failed = view.len == 0 ? 0 : PyBuffer_ToContiguous(copy.data, &view, view.len, 'C');
   PyBuffer_Release(&view);
   if (failed != 0) throw py::error_already_set();
   return copy;
+}
+
+const rt::Buffer& buffer_at(const py::list& buffers, size_t index) {
+  const py::handle object = buffers[index];
+  if (!py::isinstance<PyBuffer>(object)) {
+    throw py::type_error("buffer " + std::to_string(index) + ": expected a QBuffer, got " +
+                         std::string(py::str(py::type::handle_of(object).attr("__name__"))) +
+                         "; make one with QBuffer(...)");
+  }
+  return object.cast<const PyBuffer&>().buffer;
 }
 
 rt::QStatus report(const rt::Context& context, const Status& status) {
@@ -155,6 +169,7 @@ void bind_types(py::module_& m) {
         return "QIDList(" + std::string(py::repr(py::cast(l.ids))) + ")";
       });
   py::implicitly_convertible<py::list, QidList>();
+  py::implicitly_convertible<py::tuple, QidList>();
   py::class_<PyBuffer>(m, "QBuffer", doc("QBuffer"), py::buffer_protocol())
       .def(py::init([](const py::object& data) { return PyBuffer{copy_of(data)}; }),
            py::arg("data"))

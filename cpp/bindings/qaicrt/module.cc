@@ -4,6 +4,7 @@ PYBIND11_MODULE(_qaicrt, m) {
   m.doc() = "The vendor's low-level runtime module over qaickit. Import it as `qaicrt`.";
   qaickit::qaicrt::bind_types(m);
   qaickit::qaicrt::bind_objects(m);
+  qaickit::qaicrt::bind_group(m);
   qaickit::qaicrt::bind_sets(m);
   qaickit::qaicrt::bind_benchmark_set(m);
   qaickit::qaicrt::bind_profiling(m);

@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,11 @@ class Held {
   Held(Held&&) noexcept = default;
   ~Held() {
     if (!object_) return;
+    // In a child of a fork those threads are not there: it is left as it is.
+    if (made_at_ != rt::forks()) {
+      new std::shared_ptr<T>(std::move(object_));
+      return;
+    }
     const py::gil_scoped_release released;
     object_.reset();
   }
@@ -32,10 +38,11 @@ class Held {
 
  private:
   std::shared_ptr<T> object_;
+  uint32_t made_at_ = rt::forks();
 };
 
-struct PyContext {
-  std::shared_ptr<rt::Context> context;
+struct PyContext : Held<rt::Context> {
+  using Held::Held;
 };
 struct PyQpc {
   std::shared_ptr<const Qpc> qpc;
@@ -78,6 +85,8 @@ std::shared_ptr<const void> keep(const py::object& object);
 // A copy of any contiguous or strided buffer. Raises TypeError for what is none.
 rt::Buffer copy_of(const py::handle& object);
 
+// Raises TypeError, naming the place in the list, for what is no QBuffer.
+const rt::Buffer& buffer_at(const py::list& buffers, size_t index);
 // The buffers of all bindings, or of the inputs alone. Raises ValueError for another number.
 std::vector<rt::ExecObject::Data> data_of(const ProgramSpec& spec, const py::list& buffers);
 
@@ -104,9 +113,24 @@ auto unlocked(F&& work) {
   const py::gil_scoped_release released;
   return work();
 }
+// The same for `work(keep_waiting)`, which Ctrl-C ends.
+template <class F>
+auto unlocked_until_signal(F&& work) {
+  std::optional<py::error_already_set> raised;
+  const rt::KeepWaiting no_signal = [&] {
+    const py::gil_scoped_acquire locked;
+    if (PyErr_CheckSignals() == 0) return true;
+    raised.emplace();
+    return false;
+  };
+  auto result = unlocked([&] { return work(no_signal); });
+  if (raised) throw std::move(*raised);
+  return result;
+}
 
 void bind_types(py::module_& m);
 void bind_objects(py::module_& m);
+void bind_group(py::module_& m);
 void bind_sets(py::module_& m);
 void bind_benchmark_set(py::module_& m);
 void bind_profiling(py::module_& m);

@@ -40,7 +40,14 @@ enum class QStatus : uint32_t {
 };
 QAICKIT_API QStatus to_qstatus(const Status& status) noexcept;
 
+// Asked some ten times a second, on a thread that waits, whether it is to go on.
+using KeepWaiting = std::function<bool()>;
+
 enum class LogLevel : uint8_t { kDebug, kInfo, kWarn, kError };
+
+// Counts the forks between the process that loaded this library and this one. Threads and devices
+// do not come along: what was made with another count can neither be used here nor destroyed.
+QAICKIT_API uint32_t forks() noexcept;
 
 // Host memory that somebody keeps alive.
 struct QAICKIT_API Buffer {
@@ -77,6 +84,9 @@ class QAICKIT_API Context {
   Result<std::shared_ptr<Device>> device(int id);
   // Error kNotFound: not one of the context's.
   Status check(int id) const;
+  // Error kFailedPrecondition: this process was forked from the one that made the context. So for
+  // all that is made with it: it can be asked for nothing that may wait or compute.
+  Status check_process() const;
 
   void set_log_level(LogLevel level) noexcept;
   // On stderr, where the level is at least that of the context (kWarn at first).
@@ -104,7 +114,8 @@ struct ProgramProperties {
   uint32_t submit_num_retries = 5;
   uint32_t submit_retry_timeout_ms = 0;
   uint32_t data_path_timeout_ms = 0;  // bound of ExecObject::wait; 0: none
-  // "0:1": one program over several cards. What is no card runs all of it on the first.
+  // "0:1": one program over several cards. What is no card runs all of it on the first, and says so
+  // when it is loaded: programs for cards are to run everywhere.
   std::string dev_mapping;
   uint32_t threads_per_queue = 0;  // of a card's driver, for each activation; 0: its default
 };
@@ -147,7 +158,8 @@ class QAICKIT_API Program {
 
   Status load();
   Status activate();  // loads first, if need be; once
-  // Exec objects made before are of no use afterwards; the device is free when they are gone.
+  // The device is free when the runs in progress have ended; exec objects made before are of no use
+  // afterwards, but for those of a ProgramGroup.
   Status deactivate();
   Status unload();  // deactivates first
 
@@ -163,6 +175,9 @@ class QAICKIT_API Program {
   friend class ExecObject;
   friend class BenchmarkSet;
   friend class Profiler;
+  friend class ProgramGroup;
+  friend class Sharing;
+  friend class Turn;
   struct State;
   explicit Program(std::shared_ptr<State> state);
   std::shared_ptr<State> state_;
@@ -198,8 +213,8 @@ class QAICKIT_API ExecObject : public std::enable_shared_from_this<ExecObject> {
   // Runs on the calling thread.
   Status run();
   // Of the last run that was started; waits for it. kTimedOut: the program's dataPathTimeoutMs is
-  // over, the run goes on. kFailedPrecondition: there was none.
-  Status wait();
+  // over, the run goes on; so with kCancelled. kFailedPrecondition: there was none.
+  Status wait(const KeepWaiting& keep_waiting = {});
 
   uint32_t id() const noexcept;  // its number in this process
   // Of the last run; zeros where it failed, and before the first.
@@ -208,12 +223,12 @@ class QAICKIT_API ExecObject : public std::enable_shared_from_this<ExecObject> {
   uint64_t data_version() const;
 
   // --- For queues and sets.
-  Status begin();           // claims the object for a run; kFailedPrecondition: in use
-  void execute() noexcept;  // the run that begin() claimed
-  std::function<void(const Status&)> on_done;  // after each run, on its thread; set it before
+  Status begin();             // claims the object for a run; kFailedPrecondition: in use
+  Status execute() noexcept;  // the run that begin() claimed, and what it came to
   const std::shared_ptr<Program>& program() const noexcept;
 
  private:
+  friend class ProgramGroup;
   struct State;
   explicit ExecObject(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
@@ -228,12 +243,43 @@ class QAICKIT_API Queue {
                                                const QueueProperties& properties);
   explicit Queue(uint32_t threads);  // of any device
   ~Queue();                          // after the runs that were enqueued
-  // Errors: kFailedPrecondition (the object is in use), kInvalidArgument (another context's, or of
-  // a program that runs on another device).
-  Status enqueue(std::shared_ptr<ExecObject> exec);
+  // `done` is told what the run came to, on its thread. Errors: kFailedPrecondition (the object is
+  // in use), kInvalidArgument (another context's, or of a program that runs on another device).
+  Status enqueue(std::shared_ptr<ExecObject> exec, std::function<void(const Status&)> done = {});
 
  private:
   struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Programs of one device that share its cores: where it cannot hold all of them active, one that
+// idles gives its cores up to the one that is to run. One that keeps state does not, since that
+// lives only as long as it is active.
+class QAICKIT_API ProgramGroup {
+ public:
+  // Error kNotFound: no such device, or not one of the context's.
+  static Result<std::shared_ptr<ProgramGroup>> create(std::shared_ptr<Context> context, int device,
+                                                      std::string name);
+  ~ProgramGroup();  // after the runs that were enqueued
+
+  // Errors as of Program.
+  Result<std::shared_ptr<Program>> add_program(std::shared_ptr<const Qpc> qpc,
+                                               ProgramProperties properties);
+  // Loads all programs, and activates one after the other. Error kResourceExhausted: one does not
+  // fit beside those that keep their cores.
+  Status enable();
+  // Unloads them. `wait`: first until no run is in progress, or the time is up (kTimedOut; then
+  // they stay loaded; 0: no bound). Without it such runs still end, and those that have not begun
+  // fail.
+  Status disable(bool wait, uint64_t timeout_us);
+  // Errors: kFailedPrecondition (not enabled, the object is in use), kInvalidArgument (of no
+  // program of the group).
+  Status enqueue(std::shared_ptr<ExecObject> exec);
+  const std::shared_ptr<Context>& context() const noexcept;
+
+ private:
+  struct State;
+  explicit ProgramGroup(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 
@@ -244,9 +290,10 @@ class QAICKIT_API InferenceSet {
   // put back.
   struct Handle {
     std::shared_ptr<ExecObject> exec;
-    std::vector<ExecObject::Data> data;  // of all bindings; inputs are the submitter's
-    std::vector<Buffer> outputs;         // the handle's own
-    std::vector<Buffer> copies;  // what also gets the results, output by output; may be empty
+    std::vector<Buffer> outputs;  // the handle's own
+    // See set_data().
+    std::vector<ExecObject::Data> data;
+    std::vector<Buffer> copies;
     uint64_t id = 0;
     Status status;  // of the last run
     uint32_t index = 0;
@@ -265,17 +312,24 @@ class QAICKIT_API InferenceSet {
   Status profile();
 
   const ProgramSpec& spec() const noexcept;
-  // Waits for a free handle. timeout_us 0: without bound; else null when the time is up.
-  Handle* available(uint64_t timeout_us);
+  // Waits for a free handle. timeout_us 0: without bound. Errors: kTimedOut, kCancelled.
+  Result<Handle*> available(uint64_t timeout_us, const KeepWaiting& keep_waiting = {});
+  // What a handle is to be submitted with: of all bindings; an output without memory is made in the
+  // handle's own. `copies` also get the results, output by output; may be empty. Error
+  // kFailedPrecondition, of this and of submit() and put_back(): the handle is not the caller's.
+  Status set_data(Handle* handle, std::vector<ExecObject::Data> data, std::vector<Buffer> copies);
+  // For each binding what the last run used and made, or else is to use.
+  std::vector<Buffer> buffers(const Handle& handle) const;
   // Starts a run of a handle from available(), or from a completed one.
   Status submit(Handle* handle, uint64_t id);
   // Waits for a run to end: the oldest one, or the one of that id. Null, for the oldest: nothing
-  // was submitted. An id that is never submitted is waited for without bound.
-  Handle* completed();
-  Handle* completed_id(uint64_t id);
+  // was submitted. An id that is never submitted is waited for without bound. Error kCancelled.
+  Result<Handle*> completed(const KeepWaiting& keep_waiting = {});
+  Result<Handle*> completed_id(uint64_t id, const KeepWaiting& keep_waiting = {});
   // A handle that is done with.
   Status put_back(Handle* handle);
-  Status wait_all();  // until no run is in progress; the status is that of the profile's file
+  // Until no run is in progress; the status is that of the profile's file, or kCancelled.
+  Status wait_all(const KeepWaiting& keep_waiting = {});
   const std::shared_ptr<Context>& context() const noexcept;
 
  private:
@@ -311,10 +365,12 @@ class QAICKIT_API BenchmarkSet {
                std::vector<std::vector<ExecObject::Data>> inputs, SetProperties properties);
   ~BenchmarkSet();
 
+  // Each of these three: error kFailedPrecondition while another one is at work. None waits for it,
+  // since a callback, which a run waits for, may be the caller.
   Status enable();   // loads and activates
   Status disable();  // gives the device back
-  // One of them is 0. Error kFailedPrecondition: not enabled, or another run is in progress.
-  Status run(uint64_t inferences, double seconds);
+  // One of them is 0. Errors: kFailedPrecondition (not enabled), kCancelled, those of inferences.
+  Status run(uint64_t inferences, double seconds, const KeepWaiting& keep_waiting = {});
   // So far, or of the last run, for each activation.
   std::vector<uint64_t> completed() const;
   Stats last_stats() const;

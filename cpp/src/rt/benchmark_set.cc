@@ -10,11 +10,16 @@
 #include "base/clock.h"
 #include "rt/profile_text.h"
 #include "rt/program.h"
+#include "rt/waiting.h"
 
 namespace qaickit::rt {
 namespace {
 
 constexpr uint32_t kMaxExecObjects = 4096;
+
+Status busy() {
+  return Status(Code::kFailedPrecondition, "another run, enable() or disable() is in progress");
+}
 
 }  // namespace
 
@@ -37,6 +42,7 @@ struct BenchmarkSet::State {
   void work(Runner& runner, uint64_t inferences, uint64_t deadline_ns) {
     for (;;) {
       const uint64_t n = claimed.fetch_add(1, std::memory_order_relaxed);
+      if (stopping.load(std::memory_order_relaxed)) return;
       if (inferences > 0 ? n >= inferences : now_ns() >= deadline_ns) return;
       Status status;
       if (runner.exec->data_version() == runner.data_version) {
@@ -93,6 +99,45 @@ struct BenchmarkSet::State {
     std::fflush(stdout);
   }
 
+  // All runners until their ends. Error kCancelled.
+  Status run_all(uint64_t inferences, uint64_t start_ns, uint64_t deadline_ns,
+                 const KeepWaiting& keep_waiting) {
+    std::mutex local;
+    std::condition_variable ended;
+    size_t left = runners.size();
+    std::vector<std::thread> threads;
+    for (Runner& runner : runners) {
+      threads.emplace_back([&] {
+        work(runner, inferences, deadline_ns);
+        const std::lock_guard guard(local);
+        --left;
+        ended.notify_all();
+      });
+    }
+    Status cancelled;
+    {
+      std::unique_lock lock(local);
+      for (;;) {
+        const uint64_t period = period_ms.load(std::memory_order_relaxed);
+        // Without live reporting it still looks now and then, for one that is switched on
+        // meanwhile.
+        const auto bound = std::chrono::milliseconds(period > 0 ? period : 1000);
+        const Status waited =
+            wait_until(ended, lock, bound, cancelled.ok() ? keep_waiting : KeepWaiting(),
+                       [&] { return left == 0; });
+        if (waited.ok()) break;
+        if (waited.code() == Code::kCancelled) {
+          cancelled = waited;
+          stopping.store(true, std::memory_order_relaxed);
+        } else if (period > 0) {
+          report_live(start_ns);
+        }
+      }
+    }
+    for (std::thread& thread : threads) thread.join();
+    return cancelled;
+  }
+
   std::shared_ptr<Context> context;
   std::shared_ptr<const Qpc> qpc;
   std::optional<int> device;
@@ -107,6 +152,7 @@ struct BenchmarkSet::State {
   std::shared_ptr<Program> program;
   std::vector<Runner> runners;
 
+  std::atomic<bool> stopping{false};
   std::atomic<uint64_t> claimed{0};
   std::vector<std::atomic<uint64_t>> done;
   mutable std::mutex mutex;
@@ -148,7 +194,8 @@ BenchmarkSet::~BenchmarkSet() = default;
 
 Status BenchmarkSet::enable() {
   State& s = *state_;
-  const std::lock_guard lock(s.turn);
+  const std::unique_lock lock(s.turn, std::try_to_lock);
+  if (!lock) return busy();
   if (s.program) return {};
   const uint64_t exec_objects = uint64_t{s.set_size} * s.num_activations;
   if (exec_objects == 0 || exec_objects > kMaxExecObjects) {
@@ -183,20 +230,23 @@ Status BenchmarkSet::enable() {
 }
 
 Status BenchmarkSet::disable() {
-  const std::lock_guard lock(state_->turn);
+  const std::unique_lock lock(state_->turn, std::try_to_lock);
+  if (!lock) return busy();
   state_->runners.clear();
   state_->program.reset();
   return {};
 }
 
-Status BenchmarkSet::run(uint64_t inferences, double seconds) {
+Status BenchmarkSet::run(uint64_t inferences, double seconds, const KeepWaiting& keep_waiting) {
   State& s = *state_;
+  QAICKIT_RETURN_IF_ERROR(s.context->check_process());
   const std::unique_lock lock(s.turn, std::try_to_lock);
-  if (!lock) return Status(Code::kFailedPrecondition, "another run is in progress");
+  if (!lock) return busy();
   if (!s.program) return Status(Code::kFailedPrecondition, "call enable() first");
   if (inferences == 0 && !(seconds > 0 && seconds < 1e6)) {
     return Status(Code::kInvalidArgument, "expected a number or a duration above 0");
   }
+  s.stopping = false;
   s.claimed = 0;
   for (auto& count : s.done) count = 0;
   for (State::Runner& runner : s.runners) runner.data_version = runner.exec->data_version();
@@ -205,39 +255,14 @@ Status BenchmarkSet::run(uint64_t inferences, double seconds) {
     s.failure = {};
   }
   const uint64_t start = now_ns();
-  const uint64_t deadline = start + static_cast<uint64_t>(seconds * 1e9);
-
-  std::mutex mutex;
-  std::condition_variable ended;
-  size_t left = s.runners.size();
-  std::vector<std::thread> threads;
-  for (State::Runner& runner : s.runners) {
-    threads.emplace_back([&] {
-      s.work(runner, inferences, deadline);
-      const std::lock_guard guard(mutex);
-      --left;
-      ended.notify_all();
-    });
-  }
-  {
-    std::unique_lock guard(mutex);
-    while (left > 0) {
-      const uint64_t period = s.period_ms.load(std::memory_order_relaxed);
-      // Without live reporting it still looks now and then, for one that is switched on meanwhile.
-      const auto bound = std::chrono::milliseconds(period > 0 ? period : 1000);
-      if (!ended.wait_for(guard, bound, [&] { return left == 0; }) && period > 0) {
-        s.report_live(start);
-      }
-    }
-  }
-  for (std::thread& thread : threads) thread.join();
-
+  const Status watched =
+      s.run_all(inferences, start, start + static_cast<uint64_t>(seconds * 1e9), keep_waiting);
   const std::lock_guard guard(s.mutex);
   s.stats.inferences = s.total();
   s.stats.runtime_us = (now_ns() - start) / 1000;
   s.stats.rate = static_cast<double>(s.stats.inferences) * 1e6 /
                  static_cast<double>(std::max<uint64_t>(s.stats.runtime_us, 1));
-  return s.failure;
+  return s.failure.ok() ? watched : s.failure;
 }
 
 std::vector<uint64_t> BenchmarkSet::completed() const {

@@ -1,3 +1,5 @@
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -10,6 +12,16 @@
 #include "qaickit/rt.h"
 
 namespace qaickit::rt {
+namespace {
+
+// relaxed: a child has one thread when this is written, and starts with what its parent had read.
+std::atomic<uint32_t> g_forks{0};
+[[maybe_unused]] const int g_counting =
+    ::pthread_atfork(nullptr, nullptr, [] { g_forks.fetch_add(1, std::memory_order_relaxed); });
+
+}  // namespace
+
+uint32_t forks() noexcept { return g_forks.load(std::memory_order_relaxed); }
 
 QStatus to_qstatus(const Status& status) noexcept {
   switch (status.code()) {
@@ -52,6 +64,7 @@ Result<std::vector<BufferMapping>> buffer_mappings(const Qpc& qpc) {
 }
 
 struct Context::State {
+  const uint32_t made_at = forks();
   std::atomic<LogLevel> level{LogLevel::kWarn};
   std::mutex mutex;
   std::map<int, std::shared_ptr<Device>> devices;
@@ -71,7 +84,16 @@ Status Context::check(int id) const {
   return Status(Code::kNotFound, cat("device ", id, " is not one of the context's"));
 }
 
+Status Context::check_process() const {
+  if (state_->made_at == forks()) return {};
+  return Status(Code::kFailedPrecondition,
+                "this was made in the process that this one was forked from, and devices do not "
+                "survive that; make context, program and queue in the child, or start children "
+                "with multiprocessing's 'spawn'");
+}
+
 Result<std::shared_ptr<Device>> Context::device(int id) {
+  QAICKIT_RETURN_IF_ERROR(check_process());
   QAICKIT_RETURN_IF_ERROR(check(id));
   const std::lock_guard lock(state_->mutex);
   std::shared_ptr<Device>& device = state_->devices[id];

@@ -8,6 +8,8 @@
 #include "base/cat.h"
 #include "base/clock.h"
 #include "rt/program.h"
+#include "rt/sharing.h"
+#include "rt/waiting.h"
 
 namespace qaickit::rt {
 namespace {
@@ -157,16 +159,33 @@ class Waiter final : public Completion {
   Status status_;
 };
 
+// Lets go of a device's object before what it is of.
+class Release {
+ public:
+  explicit Release(std::shared_ptr<qaickit::ExecObj>* exec) : exec_(exec) {}
+  ~Release() { exec_->reset(); }
+  Release(const Release&) = delete;
+  Release& operator=(const Release&) = delete;
+
+ private:
+  std::shared_ptr<qaickit::ExecObj>* const exec_;
+};
+
 }  // namespace
 
 struct ExecObject::State {
   enum class Phase { kNew, kRunning, kDone };
 
+  ~State() {
+    if (const auto live = active.lock()) live->drop(made.lock());
+  }
+
   std::shared_ptr<Program> program;
   std::shared_ptr<Program::State> program_state;
-  std::weak_ptr<Active> active;  // gone: the program was deactivated
-  std::shared_ptr<qaickit::Program> loaded;
-  std::unique_ptr<qaickit::ExecObj> exec;
+  uint32_t activation = 0;
+  // Gone: the program was deactivated.
+  std::weak_ptr<Active> active;
+  std::weak_ptr<qaickit::ExecObj> made;
   uint32_t id = 0;
 
   mutable std::mutex mutex;
@@ -178,10 +197,13 @@ struct ExecObject::State {
   uint64_t data_version = 0;
   RunTimes ended;  // of the last run
   // Of the run in progress, and its own while it goes on.
+  std::shared_ptr<qaickit::ExecObj> exec;
   RunTimes times;
 
   const ProgramSpec& spec() const noexcept { return program->spec(); }
 
+  // Makes the device's object anew, of the program as it is active now.
+  Status attach();
   Status compute();
   Status bind(const Active& active, size_t set, size_t t, std::vector<bool>* kept);
   void finish(const Active& active, size_t set, const std::vector<bool>& kept);
@@ -282,9 +304,28 @@ void ExecObject::State::hand_out_slice(size_t set, size_t t) noexcept {
       [&](size_t at, size_t row, size_t bytes) { std::memcpy(to + at, from + row, bytes); });
 }
 
+Status ExecObject::State::attach() {
+  const std::lock_guard lock(program_state->mutex);
+  const std::shared_ptr<Active>& now = program_state->active;
+  if (!now) return Status(Code::kFailedPrecondition, "the program is not active");
+  QAICKIT_ASSIGN_OR_RETURN(auto fresh, now->activations[activation]->create_exec_obj());
+  made = now->keep(std::move(fresh));
+  active = now;
+  return {};
+}
+
 Status ExecObject::State::compute() {
-  const std::shared_ptr<Active> live = active.lock();
-  if (!live) {
+  const Turn of_group(program_state);
+  QAICKIT_RETURN_IF_ERROR(of_group.status());
+  std::shared_ptr<Active> live = active.lock();
+  // Its program had given its cores up.
+  if (!live && program_state->sharing) {
+    QAICKIT_RETURN_IF_ERROR(attach());
+    live = active.lock();
+  }
+  exec = made.lock();
+  const Release before_live(&exec);
+  if (!live || !exec) {
     return Status(Code::kFailedPrecondition,
                   "the program was deactivated after this exec object was made");
   }
@@ -296,7 +337,7 @@ Status ExecObject::State::compute() {
   std::vector<bool> kept(data.size());
   for (size_t t = 0; t < data.size(); ++t) QAICKIT_RETURN_IF_ERROR(bind(*live, set, t, &kept));
   times.gathered = now_ns();
-  if (loaded->async()) {
+  if (live->loaded->async()) {
     Waiter waiter;
     QAICKIT_RETURN_IF_ERROR(exec->enqueue(waiter));
     QAICKIT_RETURN_IF_ERROR(waiter.wait());
@@ -317,18 +358,16 @@ ExecObject::~ExecObject() {
 Result<std::shared_ptr<ExecObject>> ExecObject::create(std::shared_ptr<Program> program,
                                                        uint32_t activation) {
   QAICKIT_RETURN_IF_ERROR(program->activate());
+  if (activation >= program->state_->num_activations) {
+    return Status(Code::kInvalidArgument, cat("activation ", activation, " does not exist"));
+  }
   auto state = std::make_unique<State>();
   state->program_state = program->state_;
+  state->activation = activation;
   {
-    const std::lock_guard lock(program->state_->mutex);
-    const std::shared_ptr<Active> active = program->state_->active;
-    if (!active) return Status(Code::kFailedPrecondition, "the program is not active");
-    if (activation >= active->activations.size()) {
-      return Status(Code::kInvalidArgument, cat("activation ", activation, " does not exist"));
-    }
-    QAICKIT_ASSIGN_OR_RETURN(state->exec, active->activations[activation]->create_exec_obj());
-    state->active = active;
-    state->loaded = program->state_->loaded;
+    const Turn of_group(state->program_state);
+    QAICKIT_RETURN_IF_ERROR(of_group.status());
+    QAICKIT_RETURN_IF_ERROR(state->attach());
   }
   state->data.resize(program->spec().num_tensors());
   state->program = std::move(program);
@@ -342,6 +381,7 @@ Result<std::shared_ptr<ExecObject>> ExecObject::create(std::shared_ptr<Program> 
 const std::shared_ptr<Program>& ExecObject::program() const noexcept { return state_->program; }
 
 Status ExecObject::set_data(std::vector<Data> data) {
+  QAICKIT_RETURN_IF_ERROR(state_->program->context()->check_process());
   const std::lock_guard lock(state_->mutex);
   if (state_->phase == State::Phase::kRunning) {
     return Status(Code::kFailedPrecondition, "a run of this exec object is in progress");
@@ -356,6 +396,7 @@ Status ExecObject::set_data(std::vector<Data> data) {
 }
 
 Status ExecObject::set_data(std::vector<std::pair<uint32_t, Data>> data) {
+  QAICKIT_RETURN_IF_ERROR(state_->program->context()->check_process());
   const std::lock_guard lock(state_->mutex);
   if (state_->phase == State::Phase::kRunning) {
     return Status(Code::kFailedPrecondition, "a run of this exec object is in progress");
@@ -371,6 +412,7 @@ Status ExecObject::set_data(std::vector<std::pair<uint32_t, Data>> data) {
 }
 
 Result<std::vector<Buffer>> ExecObject::data() const {
+  QAICKIT_RETURN_IF_ERROR(state_->program->context()->check_process());
   const std::lock_guard lock(state_->mutex);
   if (state_->phase != State::Phase::kDone) {
     return Status(Code::kFailedPrecondition, "no run of this exec object has ended");
@@ -392,6 +434,7 @@ uint64_t ExecObject::data_version() const {
 }
 
 Status ExecObject::begin() {
+  QAICKIT_RETURN_IF_ERROR(state_->program->context()->check_process());
   const std::lock_guard lock(state_->mutex);
   if (state_->phase == State::Phase::kRunning) {
     return Status(Code::kFailedPrecondition, "a run of this exec object is in progress");
@@ -404,7 +447,7 @@ Status ExecObject::begin() {
   return {};
 }
 
-void ExecObject::execute() noexcept {
+Status ExecObject::execute() noexcept {
   const std::shared_ptr<ExecObject> self = shared_from_this();
   state_->result.clear();
   state_->times.started = now_ns();
@@ -424,28 +467,37 @@ void ExecObject::execute() noexcept {
     state_->phase = State::Phase::kDone;
     state_->changed.notify_all();
   }
-  if (on_done) on_done(status);
+  return status;
 }
 
 Status ExecObject::run() {
   QAICKIT_RETURN_IF_ERROR(begin());
-  execute();
-  return wait();
+  return execute();
 }
 
-Status ExecObject::wait() {
+Status ExecObject::wait(const KeepWaiting& keep_waiting) {
+  const Context& context = *state_->program->context();
+  // As runs do with theirs.
+  const auto told = [&](Status status) {
+    context.log(LogLevel::kError, status.message());
+    return status;
+  };
+  const Status here = context.check_process();
+  if (!here.ok()) return told(here);
   std::unique_lock lock(state_->mutex);
   if (state_->phase == State::Phase::kNew) {
-    return Status(Code::kFailedPrecondition, "no run of this exec object was started");
+    return told(Status(Code::kFailedPrecondition, "no run of this exec object was started"));
   }
-  const auto ended = [&] { return state_->phase == State::Phase::kDone; };
-  const uint32_t bound = state_->program->properties().data_path_timeout_ms;
-  if (bound == 0) {
-    state_->changed.wait(lock, ended);
-  } else if (!state_->changed.wait_for(lock, std::chrono::milliseconds(bound), ended)) {
-    return Status(Code::kTimedOut, cat("the run did not end within ", bound, " ms"));
+  const uint32_t bound_ms = state_->program->properties().data_path_timeout_ms;
+  std::optional<std::chrono::microseconds> bound;
+  if (bound_ms > 0) bound = std::chrono::milliseconds(bound_ms);
+  const Status waited = wait_until(state_->changed, lock, bound, keep_waiting,
+                                   [&] { return state_->phase == State::Phase::kDone; });
+  if (waited.code() == Code::kTimedOut) {
+    return told(Status(Code::kTimedOut, cat("the run did not end within the ", bound_ms,
+                                            " ms of the program's dataPathTimeoutMs")));
   }
-  return state_->status;
+  return waited.ok() ? state_->status : waited;
 }
 
 }  // namespace qaickit::rt

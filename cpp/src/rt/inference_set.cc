@@ -7,6 +7,7 @@
 
 #include "base/cat.h"
 #include "qaickit/rt.h"
+#include "rt/waiting.h"
 
 namespace qaickit::rt {
 namespace {
@@ -23,6 +24,21 @@ struct InferenceSet::State {
   };
 
   Entry& entry(const Handle& handle) { return entries[handle.index]; }
+  Status check_held(const Handle& handle, std::string_view what_for) {
+    if (entry(handle).phase == Phase::kHeld) return {};
+    return Status(Code::kFailedPrecondition,
+                  cat("the handle is not the caller's to ", what_for,
+                      ": it is running, completed and not taken, or was put back"));
+  }
+  // What it is run with.
+  static std::vector<ExecObject::Data> complete(const Handle& handle) {
+    std::vector<ExecObject::Data> data = handle.data;
+    const size_t inputs = data.size() - handle.outputs.size();
+    for (size_t o = 0; o < handle.outputs.size(); ++o) {
+      if (data[inputs + o].buffer.size == 0) data[inputs + o] = {handle.outputs[o], std::nullopt};
+    }
+    return data;
+  }
   void end(Entry& ended, const Status& status) {
     if (status.ok()) hand_out_copies(ended.handle);
     {
@@ -94,7 +110,6 @@ Result<std::shared_ptr<InferenceSet>> InferenceSet::create(
                                            std::move(properties.program), num_activations));
   QAICKIT_RETURN_IF_ERROR(state->program->activate());
   const ProgramSpec& spec = state->program->spec();
-  State* const raw = state.get();
   for (uint32_t h = 0; h < handles; ++h) {
     State::Entry& entry = state->entries.emplace_back();
     entry.handle.index = h;
@@ -104,7 +119,6 @@ Result<std::shared_ptr<InferenceSet>> InferenceSet::create(
     for (const TensorSpec& output : spec.outputs) {
       entry.handle.outputs.push_back(Buffer::allocate(output.bytes()));
     }
-    entry.handle.exec->on_done = [raw, &entry](const Status& status) { raw->end(entry, status); };
     state->free.push_back(h);
   }
   const uint32_t each = state->program->async() ? set_size : std::min(threads, set_size);
@@ -129,39 +143,56 @@ const std::shared_ptr<Context>& InferenceSet::context() const noexcept {
 
 const ProgramSpec& InferenceSet::spec() const noexcept { return state_->program->spec(); }
 
-InferenceSet::Handle* InferenceSet::available(uint64_t timeout_us) {
+Result<InferenceSet::Handle*> InferenceSet::available(uint64_t timeout_us,
+                                                      const KeepWaiting& keep_waiting) {
+  QAICKIT_RETURN_IF_ERROR(context()->check_process());
+  std::optional<std::chrono::microseconds> bound;
+  if (timeout_us > 0) bound = std::chrono::microseconds(std::min<uint64_t>(timeout_us, INT64_MAX));
   std::unique_lock lock(state_->mutex);
-  const auto any = [&] { return !state_->free.empty(); };
-  if (timeout_us == 0) {
-    state_->changed.wait(lock, any);
-  } else if (!state_->changed.wait_for(lock, std::chrono::microseconds(timeout_us), any)) {
-    return nullptr;
-  }
+  QAICKIT_RETURN_IF_ERROR(wait_until(state_->changed, lock, bound, keep_waiting,
+                                     [&] { return !state_->free.empty(); }));
   State::Entry& entry = state_->entries[state_->free.back()];
   state_->free.pop_back();
   entry.phase = State::Phase::kHeld;
   return &entry.handle;
 }
 
+Status InferenceSet::set_data(Handle* handle, std::vector<ExecObject::Data> data,
+                              std::vector<Buffer> copies) {
+  // Swapped, so that what was there goes after the lock: it may belong to Python.
+  const std::lock_guard lock(state_->mutex);
+  QAICKIT_RETURN_IF_ERROR(state_->check_held(*handle, "set data of"));
+  handle->data.swap(data);
+  handle->copies.swap(copies);
+  return {};
+}
+
+std::vector<Buffer> InferenceSet::buffers(const Handle& handle) const {
+  auto made = handle.exec->data();
+  if (made.ok()) return std::move(made).value();
+  std::vector<Buffer> given;
+  const std::lock_guard lock(state_->mutex);
+  for (const ExecObject::Data& data : state_->complete(handle)) given.push_back(data.buffer);
+  return given;
+}
+
 Status InferenceSet::submit(Handle* handle, uint64_t id) {
+  QAICKIT_RETURN_IF_ERROR(context()->check_process());
   State::Entry& entry = state_->entry(*handle);
+  std::vector<ExecObject::Data> data;
   {
     const std::lock_guard lock(state_->mutex);
-    if (entry.phase != State::Phase::kHeld) {
-      return Status(Code::kFailedPrecondition, "the handle is not the caller's to submit");
-    }
+    QAICKIT_RETURN_IF_ERROR(state_->check_held(*handle, "submit"));
+    data = state_->complete(*handle);
     entry.phase = State::Phase::kRunning;
     handle->id = id;
     ++state_->running;
   }
-  // Outputs without memory are made in the handle's own.
-  std::vector<ExecObject::Data> data = handle->data;
-  const size_t inputs = spec().inputs.size();
-  for (size_t o = 0; o < handle->outputs.size(); ++o) {
-    if (data[inputs + o].buffer.size == 0) data[inputs + o] = {handle->outputs[o], std::nullopt};
-  }
   Status status = handle->exec->set_data(std::move(data));
-  if (status.ok()) status = state_->queue->enqueue(handle->exec);
+  if (status.ok()) {
+    status = state_->queue->enqueue(
+        handle->exec, [state = state_.get(), &entry](const Status& s) { state->end(entry, s); });
+  }
   if (!status.ok()) {
     const std::lock_guard lock(state_->mutex);
     entry.phase = State::Phase::kHeld;
@@ -171,38 +202,43 @@ Status InferenceSet::submit(Handle* handle, uint64_t id) {
   return status;
 }
 
-InferenceSet::Handle* InferenceSet::completed() {
+Result<InferenceSet::Handle*> InferenceSet::completed(const KeepWaiting& keep_waiting) {
+  QAICKIT_RETURN_IF_ERROR(context()->check_process());
   std::unique_lock lock(state_->mutex);
-  state_->changed.wait(lock, [&] { return !state_->order.empty() || state_->running == 0; });
+  QAICKIT_RETURN_IF_ERROR(wait_until(state_->changed, lock, std::nullopt, keep_waiting, [&] {
+    return !state_->order.empty() || state_->running == 0;
+  }));
   return state_->order.empty() ? nullptr : state_->take(state_->order.begin());
 }
 
-InferenceSet::Handle* InferenceSet::completed_id(uint64_t id) {
+Result<InferenceSet::Handle*> InferenceSet::completed_id(uint64_t id,
+                                                         const KeepWaiting& keep_waiting) {
+  QAICKIT_RETURN_IF_ERROR(context()->check_process());
   std::unique_lock lock(state_->mutex);
   auto found = state_->order.end();
-  state_->changed.wait(lock, [&] {
+  QAICKIT_RETURN_IF_ERROR(wait_until(state_->changed, lock, std::nullopt, keep_waiting, [&] {
     found = std::ranges::find_if(
         state_->order, [&](uint32_t index) { return state_->entries[index].handle.id == id; });
     return found != state_->order.end();
-  });
+  }));
   return state_->take(found);
 }
 
 Status InferenceSet::put_back(Handle* handle) {
   const std::lock_guard lock(state_->mutex);
   State::Entry& entry = state_->entry(*handle);
-  if (entry.phase != State::Phase::kHeld) {
-    return Status(Code::kFailedPrecondition, "the handle is not the caller's to put back");
-  }
+  QAICKIT_RETURN_IF_ERROR(state_->check_held(*handle, "put back"));
   entry.phase = State::Phase::kFree;
   state_->free.push_back(handle->index);
   state_->changed.notify_all();
   return {};
 }
 
-Status InferenceSet::wait_all() {
+Status InferenceSet::wait_all(const KeepWaiting& keep_waiting) {
+  QAICKIT_RETURN_IF_ERROR(context()->check_process());
   std::unique_lock lock(state_->mutex);
-  state_->changed.wait(lock, [&] { return state_->running == 0; });
+  QAICKIT_RETURN_IF_ERROR(wait_until(state_->changed, lock, std::nullopt, keep_waiting,
+                                     [&] { return state_->running == 0; }));
   const std::shared_ptr<Profiler> profiler = state_->profiler;
   lock.unlock();
   return profiler ? profiler->write() : Status();

@@ -4,8 +4,19 @@
 
 #include "base/cat.h"
 #include "device/device_mapping.h"
+#include "rt/sharing.h"
 
 namespace qaickit::rt {
+
+std::shared_ptr<qaickit::ExecObj> Active::keep(std::unique_ptr<qaickit::ExecObj> exec) {
+  const std::lock_guard lock(exec_mutex_);
+  return execs_.emplace_back(std::move(exec));
+}
+
+void Active::drop(const std::shared_ptr<qaickit::ExecObj>& exec) {
+  const std::lock_guard lock(exec_mutex_);
+  std::erase(execs_, exec);
+}
 
 Program::Program(std::shared_ptr<State> state) : state_(std::move(state)) {}
 Program::~Program() = default;
@@ -34,7 +45,8 @@ Status Program::State::load() {
   if (loaded) return {};
   ProgramOptions options;
   options.num_activations = num_activations;
-  if (context->backend().name == "qaic") {
+  const bool is_card = context->backend().name == "qaic";
+  if (is_card) {
     options.settings = {
         {"submit_num_retries", std::to_string(properties.submit_num_retries)},
         {"submit_retry_timeout_ms", std::to_string(properties.submit_retry_timeout_ms)}};
@@ -42,11 +54,15 @@ Status Program::State::load() {
       options.settings.emplace("threads_per_queue", std::to_string(properties.threads_per_queue));
     }
     for (const int id : mapping) QAICKIT_RETURN_IF_ERROR(context->check(id));
-    // What is no card runs the whole program on the first: programs for cards run everywhere.
     if (mapping.size() > 1) options.settings.emplace(kDevMapping, properties.dev_mapping);
   }
   QAICKIT_ASSIGN_OR_RETURN(const std::shared_ptr<Device> on, context->device(device));
   QAICKIT_ASSIGN_OR_RETURN(loaded, on->load(qpc, options));
+  if (mapping.size() > 1 && !is_card) {
+    context->log(LogLevel::kWarn,
+                 cat(qpc->label(), ": devMapping ", properties.dev_mapping, " is for cards; ",
+                     context->backend().name, " runs the whole program on device ", device));
+  }
   return {};
 }
 
@@ -54,6 +70,7 @@ Status Program::State::activate() {
   if (active) return {};
   QAICKIT_RETURN_IF_ERROR(load());
   auto made = std::make_shared<Active>();
+  made->loaded = loaded;
   for (uint32_t a = 0; a < num_activations; ++a) {
     QAICKIT_ASSIGN_OR_RETURN(auto activation, loaded->activate());
     made->activations.push_back(std::move(activation));
@@ -79,16 +96,20 @@ ProfileHead Program::State::profile_head() {
 }
 
 Status Program::load() {
+  QAICKIT_RETURN_IF_ERROR(state_->context->check_process());
   const std::lock_guard lock(state_->mutex);
   return state_->load().with_context(state_->qpc->label());
 }
 
 Status Program::activate() {
+  QAICKIT_RETURN_IF_ERROR(state_->context->check_process());
+  if (state_->sharing) return Turn(state_).status().with_context(state_->qpc->label());
   const std::lock_guard lock(state_->mutex);
   return state_->activate().with_context(state_->qpc->label());
 }
 
 Status Program::deactivate() {
+  QAICKIT_RETURN_IF_ERROR(state_->context->check_process());
   const std::lock_guard lock(state_->mutex);
   if (!state_->active) return Status(Code::kFailedPrecondition, "the program is not active");
   state_->active.reset();
@@ -96,6 +117,7 @@ Status Program::deactivate() {
 }
 
 Status Program::unload() {
+  QAICKIT_RETURN_IF_ERROR(state_->context->check_process());
   const std::lock_guard lock(state_->mutex);
   if (!state_->loaded) return Status(Code::kFailedPrecondition, "the program is not loaded");
   state_->active.reset();

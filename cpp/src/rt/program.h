@@ -22,12 +22,24 @@ struct Retained {
 };
 
 // What a program has while it is active.
-struct Active {
+class Active {
+ public:
+  std::shared_ptr<qaickit::Program> loaded;
   std::vector<std::unique_ptr<Activation>> activations;
+  // They go with it, whoever else still has an ExecObject: they take up the device.
+  std::shared_ptr<qaickit::ExecObj> keep(std::unique_ptr<qaickit::ExecObj> exec);
+  void drop(const std::shared_ptr<qaickit::ExecObj>& exec);
+
   std::mutex mutex;  // of a run that uses what is kept: one at a time
   std::vector<Retained> retained;
   std::vector<bool> on_device;  // by tensor: the device keeps it
+
+ private:
+  std::mutex exec_mutex_;
+  std::vector<std::shared_ptr<qaickit::ExecObj>> execs_;
 };
+
+class Sharing;
 
 struct Program::State {
   std::shared_ptr<Context> context;
@@ -37,6 +49,7 @@ struct Program::State {
   int device = 0;
   uint32_t num_activations = 1;
   uint32_t id = 0;
+  std::shared_ptr<Sharing> sharing;  // of its group
 
   // Of runs.
   Recordings recordings;
@@ -49,6 +62,7 @@ struct Program::State {
 
   Status load();      // the mutex is held
   Status activate();  // the mutex is held
+  bool keeps_state() const { return !retained_pairs(qpc->program()).empty(); }
   ProfileHead profile_head();
 };
 

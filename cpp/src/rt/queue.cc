@@ -25,6 +25,11 @@ Result<uint32_t> QueueProperties::threads() const {
 struct Queue::State {
   explicit State(uint32_t threads) : max_threads(std::max<uint32_t>(threads, 1)) {}
 
+  struct Job {
+    std::shared_ptr<ExecObject> exec;
+    std::function<void(const Status&)> done;
+  };
+
   void serve() {
     std::unique_lock lock(mutex);
     for (;;) {
@@ -32,12 +37,17 @@ struct Queue::State {
       changed.wait(lock, [&] { return stopping || !jobs.empty(); });
       --idle;
       if (jobs.empty()) return;
-      const std::shared_ptr<ExecObject> job = std::move(jobs.front());
+      Job job = std::move(jobs.front());
       jobs.pop_front();
       lock.unlock();
-      job->execute();
+      run(std::move(job));
       lock.lock();
     }
+  }
+  // The job is gone, with what it kept, when this returns.
+  static void run(Job job) {
+    const Status status = job.exec->execute();
+    if (job.done) job.done(status);
   }
 
   const uint32_t max_threads;
@@ -45,7 +55,7 @@ struct Queue::State {
   int device = 0;
   std::mutex mutex;
   std::condition_variable changed;
-  std::deque<std::shared_ptr<ExecObject>> jobs;
+  std::deque<Job> jobs;
   std::vector<std::thread> threads;  // started as they are needed
   size_t idle = 0;
   bool stopping = false;
@@ -72,7 +82,7 @@ Queue::~Queue() {
   for (std::thread& thread : state_->threads) thread.join();
 }
 
-Status Queue::enqueue(std::shared_ptr<ExecObject> exec) {
+Status Queue::enqueue(std::shared_ptr<ExecObject> exec, std::function<void(const Status&)> done) {
   const Program& program = *exec->program();
   if (state_->context && program.context() != state_->context) {
     return Status(Code::kInvalidArgument, "the exec object's program is of another context");
@@ -84,7 +94,7 @@ Status Queue::enqueue(std::shared_ptr<ExecObject> exec) {
   }
   QAICKIT_RETURN_IF_ERROR(exec->begin());
   const std::lock_guard lock(state_->mutex);
-  state_->jobs.push_back(std::move(exec));
+  state_->jobs.push_back({std::move(exec), std::move(done)});
   if (state_->jobs.size() > state_->idle && state_->threads.size() < state_->max_threads) {
     State* const state = state_.get();
     state_->threads.emplace_back([state] { state->serve(); });

@@ -173,10 +173,12 @@ TEST(RtInferenceSet, SubmissionsFromManyThreadsComeBackByTheirIds) {
     threads.emplace_back([&, t] {
       for (uint64_t n = 0; n < kEach; ++n) {
         const uint64_t id = t * kEach + n;
-        InferenceSet::Handle* const handle = set->available(0);
-        handle->data[0] = data_of({static_cast<int64_t>(id), 0, 0, 0});
+        InferenceSet::Handle* const handle = value_of(set->available(0));
+        if (!set->set_data(handle, {data_of({static_cast<int64_t>(id), 0, 0, 0}), {}}, {}).ok()) {
+          ++wrong;
+        }
         if (!set->submit(handle, id).ok()) ++wrong;
-        InferenceSet::Handle* const done = set->completed_id(id);
+        InferenceSet::Handle* const done = value_of(set->completed_id(id));
         const auto made = done->exec->data();
         if (!made.ok() || values_of(made.value()[1])[0] != static_cast<int64_t>(id)) ++wrong;
         if (!set->put_back(done).ok()) ++wrong;
@@ -186,22 +188,78 @@ TEST(RtInferenceSet, SubmissionsFromManyThreadsComeBackByTheirIds) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
   EXPECT_TRUE(is_ok(set->wait_all()));
-  EXPECT_EQ(set->completed(), nullptr);
+  EXPECT_EQ(value_of(set->completed()), nullptr);
 }
 
 TEST(RtInferenceSet, HandlesAreLimitedAndBelongToOneAtATime) {
   const auto set =
       value_of(InferenceSet::create(null_context(), make_qpc(echo_program()), 0, 1, 1, {}));
-  InferenceSet::Handle* const handle = set->available(0);
-  EXPECT_EQ(set->available(1000), nullptr);
-  handle->data[0] = data_of({1, 2, 3, 4});
+  InferenceSet::Handle* const handle = value_of(set->available(0));
+  EXPECT_EQ(set->available(1000).status().code(), Code::kTimedOut);
+  EXPECT_EQ(set->available(0, [] { return false; }).status().code(), Code::kCancelled);
+  ASSERT_TRUE(is_ok(set->set_data(handle, {data_of({1, 2, 3, 4}), {}}, {})));
   ASSERT_TRUE(is_ok(set->submit(handle, 7)));
   EXPECT_FALSE(set->submit(handle, 8).ok());
-  EXPECT_EQ(set->completed(), handle);
+  EXPECT_FALSE(set->set_data(handle, {data_of({1, 2, 3, 4}), {}}, {}).ok());
+  EXPECT_EQ(value_of(set->completed()), handle);
   EXPECT_EQ(handle->id, 7u);
   ASSERT_TRUE(is_ok(set->put_back(handle)));
   EXPECT_FALSE(set->put_back(handle).ok());
   EXPECT_FALSE(InferenceSet::create(null_context(), make_qpc(echo_program()), 0, 0, 1, {}).ok());
+}
+
+TEST(RtInferenceSet, RunsOfAHandlesExecObjectAreNotTheSets) {
+  auto set = value_of(InferenceSet::create(null_context(), make_qpc(echo_program()), 0, 1, 1, {}));
+  InferenceSet::Handle* const handle = value_of(set->available(0));
+  const std::shared_ptr<ExecObject> exec = handle->exec;
+  ASSERT_TRUE(is_ok(exec->set_data({data_of({5, 1, 2, 3}), data_of({0, 0, 0, 0})})));
+  ASSERT_TRUE(is_ok(exec->run()));
+  EXPECT_EQ(value_of(set->completed()), nullptr);
+  EXPECT_TRUE(is_ok(set->wait_all()));
+  EXPECT_TRUE(is_ok(set->put_back(handle)));
+  set.reset();
+  ASSERT_TRUE(is_ok(exec->run()));
+  EXPECT_EQ(values_of(value_of(exec->data())[1])[0], 5);
+}
+
+TEST(RtProgramGroup, RunsItsOwnProgramsWhileItIsEnabled) {
+  const auto context = null_context();
+  const auto group = value_of(ProgramGroup::create(context, 0, "both"));
+  std::vector<std::shared_ptr<Program>> programs;
+  for (int p = 0; p < 2; ++p) {
+    programs.push_back(value_of(group->add_program(make_qpc(echo_program()), {})));
+  }
+  const auto exec = value_of(ExecObject::create(programs[1]));
+  ASSERT_TRUE(is_ok(exec->set_data({data_of({5, 1, 2, 3}), data_of({0, 0, 0, 0})})));
+  EXPECT_TRUE(is_error(group->enqueue(exec), Code::kFailedPrecondition, "enable()"));
+  EXPECT_FALSE(group->disable(true, 0).ok());
+  ASSERT_TRUE(is_ok(group->enable()));
+  ASSERT_TRUE(is_ok(group->enqueue(exec)));
+  ASSERT_TRUE(is_ok(exec->wait()));
+  const auto stranger = value_of(ExecObject::create(value_of(
+      Program::create(context, std::nullopt, make_qpc(echo_program()), ProgramProperties()))));
+  EXPECT_TRUE(is_error(group->enqueue(stranger), Code::kInvalidArgument, "'both'"));
+  // It becomes active again when it is run: its cores may have been another's meanwhile.
+  ASSERT_TRUE(is_ok(programs[1]->deactivate()));
+  ASSERT_TRUE(is_ok(group->enqueue(exec)));
+  ASSERT_TRUE(is_ok(exec->wait()));
+  EXPECT_EQ(values_of(value_of(exec->data())[1])[0], 5);
+  ASSERT_TRUE(is_ok(group->disable(true, 0)));
+  EXPECT_FALSE(group->enqueue(exec).ok());
+}
+
+TEST(RtBenchmarkSet, IsNotDisabledByACallback) {
+  BenchmarkSet set(null_context(), make_qpc(echo_program()), 0, 1, 1, {}, {});
+  ASSERT_TRUE(is_ok(set.enable()));
+  std::atomic<int> refused{0};
+  set.set_callback([&](const BenchmarkSet::Done&) {
+    refused += set.disable().code() == Code::kFailedPrecondition;
+  });
+  EXPECT_TRUE(is_ok(set.run(3, 0)));
+  EXPECT_EQ(refused, 3);
+  set.set_callback({});
+  EXPECT_EQ(set.run(0, 1000, [] { return false; }).code(), Code::kCancelled);
+  EXPECT_TRUE(is_ok(set.disable()));
 }
 
 TEST(RtBenchmarkSet, CountsWhatItRuns) {

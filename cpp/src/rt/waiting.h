@@ -1,0 +1,37 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+
+#include "qaickit/rt.h"
+
+namespace qaickit::rt {
+
+// Waits until `ready`, which is asked with the lock held. Errors: kTimedOut (`bound` is over),
+// kCancelled (`keep_waiting` said so; it is asked without the lock, since it may want another one
+// that somebody has who waits for this one).
+template <class Ready>
+Status wait_until(std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
+                  std::optional<std::chrono::microseconds> bound, const KeepWaiting& keep_waiting,
+                  Ready ready) {
+  using Clock = std::chrono::steady_clock;
+  constexpr auto kSlice = std::chrono::milliseconds(100);
+  // What the clock can hold.
+  constexpr auto kLongest = std::chrono::duration_cast<Clock::duration>(std::chrono::years(1));
+  const auto deadline =
+      Clock::now() + (bound ? std::min<Clock::duration>(*bound, kLongest) : kLongest);
+  while (!changed.wait_until(lock, std::min(deadline, Clock::now() + kSlice), ready)) {
+    if (bound && Clock::now() >= deadline) return Status(Code::kTimedOut, "the time is up");
+    if (!keep_waiting) continue;
+    lock.unlock();
+    const bool more = keep_waiting();
+    lock.lock();
+    if (!more) return Status(Code::kCancelled, "the wait was interrupted");
+  }
+  return {};
+}
+
+}  // namespace qaickit::rt
