@@ -21,7 +21,7 @@ constructors raise (RuntimeError), and `Program.activate` where a device is full
 from __future__ import annotations
 
 # First: it tells the native side where Python packages lie, and with them the vendors' libraries.
-import qaickit  # noqa: F401
+import qaickit._core  # noqa: F401
 from qaickit._qaicrt import (
     BenchmarkProperties,
     BufferDataTypeEnum,
