@@ -5,6 +5,7 @@
 #include "core_docs.h"
 #include "dicts.h"
 #include "errors.h"
+#include "gil.h"
 #include "module.h"
 #include "qaickit/device.h"
 #include "qaickit/workload.h"
@@ -16,7 +17,7 @@ py::list list_backends() {
   py::list list;
   for (const Backend& backend : backends()) {
     auto devices = [&] {
-      const py::gil_scoped_release released;  // may load a library
+      const GilReleased released;  // may load a library
       return backend.enumerate();
     }();
     py::dict dict;

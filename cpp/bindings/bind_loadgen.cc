@@ -9,6 +9,7 @@
 #include "core_docs.h"
 #include "dicts.h"
 #include "errors.h"
+#include "gil.h"
 #include "module.h"
 #include "qaickit/loadgen.h"
 
@@ -116,13 +117,13 @@ class PyLoadgenTest {
     }
     const LoadgenOptions parsed = to_options(options);
     auto test = [&] {
-      const py::gil_scoped_release released;
+      const GilReleased released;
       return LoadgenTest::start(session_->session(), workload, std::move(views), parsed);
     }();
     test_ = value_or_raise(std::move(test));
   }
   ~PyLoadgenTest() {
-    const py::gil_scoped_release released;
+    const GilReleased released;
     test_.reset();
   }
   LoadgenTest& test() noexcept { return *test_; }
@@ -143,21 +144,20 @@ void bind_loadgen(py::module_& m) {
            py::arg("session"), py::arg("workload"), py::arg("arrays"), py::arg("options"))
       .def(
           "wait_ms", [](PyLoadgenTest& t, uint64_t ms) { return t.test().wait_ms(ms); },
-          py::arg("timeout_ms"), py::call_guard<py::gil_scoped_release>(),
-          doc("LoadgenTest.wait_ms"))
+          py::arg("timeout_ms"), py::call_guard<GilReleased>(), doc("LoadgenTest.wait_ms"))
       .def_property_readonly(
           "samples_issued", [](PyLoadgenTest& t) { return t.test().samples_issued(); },
           doc("LoadgenTest.samples_issued"))
       .def_property_readonly(
           "samples_done",
           [](PyLoadgenTest& t) {
-            const py::gil_scoped_release released;
+            const GilReleased released;
             return t.test().samples_done();
           },
           doc("LoadgenTest.samples_done"))
       .def(
-          "abort", [](PyLoadgenTest& t) { t.test().abort(); },
-          py::call_guard<py::gil_scoped_release>(), doc("LoadgenTest.abort"))
+          "abort", [](PyLoadgenTest& t) { t.test().abort(); }, py::call_guard<GilReleased>(),
+          doc("LoadgenTest.abort"))
       .def(
           "result", [](PyLoadgenTest& t) { raise_if_error(t.test().result()); },
           doc("LoadgenTest.result"))
@@ -166,7 +166,7 @@ void bind_loadgen(py::module_& m) {
           [](PyLoadgenTest& t) {
             BatchStats stats;
             {
-              const py::gil_scoped_release released;
+              const GilReleased released;
               stats = t.test().stats();
             }
             return to_dict(stats);

@@ -10,6 +10,7 @@
 #include "core_docs.h"
 #include "dicts.h"
 #include "errors.h"
+#include "gil.h"
 #include "module.h"
 
 namespace qaickit::py_ {
@@ -91,7 +92,7 @@ void write(const std::string& path, const py::dict& program, const py::dict& man
   }
   Status status;
   {
-    const py::gil_scoped_release released;
+    const GilReleased released;
     status = write_qpc(path, content);
   }
   raise_if_error(status);
@@ -101,7 +102,7 @@ void write(const std::string& path, const py::dict& program, const py::dict& man
 
 PyQpc::PyQpc(const std::string& path, WeightsCheck check) {
   auto opened = [&] {
-    const py::gil_scoped_release released;
+    const GilReleased released;
     return Qpc::open(path, check);
   }();
   qpc = value_or_raise(std::move(opened));
@@ -125,7 +126,7 @@ void bind_qpc(py::module_& m) {
           [](const PyQpc& q) {
             Status status;
             {
-              const py::gil_scoped_release released;
+              const GilReleased released;
               status = q.qpc->verify();
             }
             raise_if_error(status);

@@ -12,6 +12,7 @@
 #include "core_docs.h"
 #include "dicts.h"
 #include "errors.h"
+#include "gil.h"
 #include "module.h"
 
 namespace qaickit::py_ {
@@ -43,7 +44,7 @@ std::vector<std::span<const int64_t>> dims_of(std::span<const py::object> arrays
 PySession::PySession(std::shared_ptr<const Qpc> qpc, const SessionOptions& options)
     : manifest_(qpc->manifest()) {
   auto session = [&] {
-    const py::gil_scoped_release released;
+    const GilReleased released;
     return Session::open(std::move(qpc), options);
   }();
   session_ = value_or_raise(std::move(session));
@@ -55,7 +56,7 @@ PySession::PySession(std::shared_ptr<const Qpc> qpc, const SessionOptions& optio
 }
 
 PySession::~PySession() {
-  const py::gil_scoped_release released;
+  const GilReleased released;
   session_.reset();
 }
 
@@ -68,7 +69,7 @@ py::dict PySession::run(const py::handle& inputs, const RunOptions& options) {
   py::dict outputs = outputs_->make(out.data());
   Status status;
   {
-    const py::gil_scoped_release released;
+    const GilReleased released;
     status = session_->run({in.data(), inputs_->size()}, {out.data(), outputs_->size()}, RunShape{},
                            options);
   }
@@ -90,7 +91,7 @@ py::dict PySession::run_any_shape(const py::handle& inputs, const RunOptions& op
   py::dict outputs = outputs_->make(dims, out.data());
   Status status;
   {
-    const py::gil_scoped_release released;
+    const GilReleased released;
     status = session_->run(in, out, shape, options);
   }
   raise_if_error(status);
@@ -110,7 +111,7 @@ py::tuple PySession::benchmark(uint64_t inferences, double seconds, const py::ob
   }
   std::optional<py::error_already_set> raised;
   const auto progress = [&](uint64_t done) {
-    const py::gil_scoped_acquire acquired;
+    const GilAcquired acquired;
     try {
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();
       const int truth = tick.is_none() ? 1 : PyObject_IsTrue(tick(done).ptr());
@@ -122,7 +123,7 @@ py::tuple PySession::benchmark(uint64_t inferences, double seconds, const py::ob
     }
   };
   Result<BenchmarkResult> result = [&] {
-    const py::gil_scoped_release released;
+    const GilReleased released;
     return session_->benchmark(inferences, seconds, buffers, set, progress);
   }();
   if (raised) throw std::move(*raised);
@@ -133,7 +134,7 @@ py::tuple PySession::benchmark(uint64_t inferences, double seconds, const py::ob
 void PySession::close() {
   Status status;
   {
-    const py::gil_scoped_release released;
+    const GilReleased released;
     status = session_->close();
   }
   raise_if_error(status);

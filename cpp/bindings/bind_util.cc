@@ -2,6 +2,7 @@
 
 #include "core_docs.h"
 #include "errors.h"
+#include "gil.h"
 #include "module.h"
 #include "qaickit/qaic.h"
 
@@ -12,7 +13,7 @@ namespace py = pybind11;
 
 py::dict library() {
   const auto found = [] {
-    const py::gil_scoped_release released;  // loads the library
+    const GilReleased released;  // loads the library
     return qaic_library();
   }();
   raise_if_error(found.status());
@@ -28,7 +29,7 @@ py::dict library() {
 
 std::vector<int32_t> device_ids() {
   const auto ids = [] {
-    const py::gil_scoped_release released;
+    const GilReleased released;
     return qaic_device_ids();
   }();
   raise_if_error(ids.status());
@@ -100,7 +101,7 @@ py::dict to_dict(const QaicTelemetry& from) {
 
 py::dict device(int32_t id) {
   const auto found = [&] {
-    const py::gil_scoped_release released;
+    const GilReleased released;
     return qaic_device(id);
   }();
   raise_if_error(found.status());
@@ -134,7 +135,7 @@ py::dict device(int32_t id) {
 
 void reset_device(int32_t id) {
   const Status status = [&] {
-    const py::gil_scoped_release released;
+    const GilReleased released;
     return qaic_reset_device(id);
   }();
   raise_if_error(status);

@@ -587,6 +587,27 @@ def test_exit_without_close(linear_qpc: Path) -> None:
     assert result.stderr == ""
 
 
+def test_exit_while_threads_run(linear_qpc: Path) -> None:
+    """Python ends them where they ask for the GIL, in the middle of native code."""
+    code = (
+        "import numpy as np, qaic, qaickit, threading, time\n"
+        f"session = qaic.Session({str(linear_qpc)!r}, num_activations=2)\n"
+        "session.setup()\n"
+        "def run():\n"
+        "    while True:\n"
+        "        try: session.run({'x': np.zeros((1, 16), np.float32)})\n"
+        "        except qaickit.ClosedError: pass\n"
+        "def benchmark(): session.run_benchmark(inf_time=600, tick=lambda done: True)\n"
+        "for work in (run, run, benchmark):\n"
+        "    threading.Thread(target=work, daemon=True).start()\n"
+        "time.sleep(0.3)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 0, result.stderr
+
+
 # --- threads -------------------------------------------------------------------------------------
 
 

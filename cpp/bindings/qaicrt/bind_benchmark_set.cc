@@ -65,7 +65,7 @@ class Function {
   // `arguments` makes them, with the GIL.
   template <class Arguments>
   void call(Arguments arguments) const {
-    const py::gil_scoped_acquire locked;
+    const GilAcquired locked;
     try {
       py::reinterpret_borrow<py::function>(function_)(*arguments());
     } catch (py::error_already_set& error) {

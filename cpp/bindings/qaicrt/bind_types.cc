@@ -15,7 +15,7 @@ std::shared_ptr<const void> keep(const py::object& object) {
 #else
             if (_Py_IsFinalizing()) return;
 #endif
-            const py::gil_scoped_acquire locked;
+            const GilAcquired locked;
             Py_DECREF(held);
           }};
 }

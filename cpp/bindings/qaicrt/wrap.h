@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "gil.h"
 #include "qaickit/rt.h"
 
 // What the Python classes of qaicrt hold.
@@ -29,7 +30,7 @@ class Held {
       new std::shared_ptr<T>(std::move(object_));
       return;
     }
-    const py::gil_scoped_release released;
+    const GilReleased released;
     object_.reset();
   }
   T* operator->() const noexcept { return object_.get(); }
@@ -110,7 +111,7 @@ T active_or_throw(Result<T> result) {
 // Without the GIL.
 template <class F>
 auto unlocked(F&& work) {
-  const py::gil_scoped_release released;
+  const GilReleased released;
   return work();
 }
 // The same for `work(keep_waiting)`, which Ctrl-C ends.
@@ -118,7 +119,7 @@ template <class F>
 auto unlocked_until_signal(F&& work) {
   std::optional<py::error_already_set> raised;
   const rt::KeepWaiting no_signal = [&] {
-    const py::gil_scoped_acquire locked;
+    const GilAcquired locked;
     if (PyErr_CheckSignals() == 0) return true;
     raised.emplace();
     return false;
