@@ -136,10 +136,7 @@ void bind_char_vector(py::module_& m) {
       });
 }
 
-}  // namespace
-
-void bind_benchmark_set(py::module_& m) {
-  bind_char_vector(m);
+void bind_info(py::module_& m) {
   py::enum_<LiveLevel>(m, "LiveReportingLevelEnum", doc("LiveReportingLevelEnum"), py::arithmetic())
       .value("LIVE_REPORTING_SUMMARY", LiveLevel::kSummary);
   py::enum_<OpStatsFormat>(m, "QAicOpStatsFormatEnum", doc("QAicOpStatsFormatEnum"),
@@ -153,6 +150,9 @@ void bind_benchmark_set(py::module_& m) {
       .def_readonly("programId", &ExecObjInfo::program_id, doc("ExecObjInfo.programId"))
       .def_readonly("programName", &ExecObjInfo::program_name, doc("ExecObjInfo.programName"))
       .def_readonly("status", &ExecObjInfo::status, doc("ExecObjInfo.status"));
+}
+
+void bind_set(py::module_& m) {
   const auto run = [](const PyBenchmarkSet& set, uint64_t inferences, double seconds) {
     return said(set, unlocked_until_signal([&](const rt::KeepWaiting& more) {
                   return set->run(inferences, seconds, more);
@@ -215,6 +215,14 @@ void bind_benchmark_set(py::module_& m) {
       .def_static(
           "initDefaultProperties", [](PySetProperties& p) { p = {}; }, py::arg("properties"),
           doc("InferenceBenchmarkSet.initDefaultProperties"));
+}
+
+}  // namespace
+
+void bind_benchmark_set(py::module_& m) {
+  bind_char_vector(m);
+  bind_info(m);
+  bind_set(m);
 }
 
 }  // namespace qaickit::qaicrt

@@ -232,9 +232,7 @@ py::tuple io_descriptor(const PyQpc& qpc) {
                         py::bytes(reinterpret_cast<const char*>(bytes->data()), bytes->size()));
 }
 
-}  // namespace
-
-void bind_objects(py::module_& m) {
+void bind_context(py::module_& m) {
   py::class_<PyContext>(m, "Context", doc("Context"))
       .def(py::init([] { return make_context({}); }))
       .def(py::init(&make_context), py::arg("qids"))
@@ -245,6 +243,9 @@ void bind_objects(py::module_& m) {
             return rt::QStatus::kSuccess;
           },
           py::arg("level"), doc("Context.setLogLevel"));
+}
+
+void bind_qpc(py::module_& m) {
   py::class_<PyQpc>(m, "Qpc", doc("Qpc"))
       .def(py::init(&open_qpc), py::arg("path"))
       .def("getIoDescriptor", &io_descriptor, doc("Qpc.getIoDescriptor"))
@@ -252,6 +253,9 @@ void bind_objects(py::module_& m) {
           "getBufferMappings",
           [](const PyQpc& qpc) { return value_or_throw(rt::buffer_mappings(*qpc.qpc)); },
           doc("Qpc.getBufferMappings"));
+}
+
+void bind_program(py::module_& m) {
   py::class_<SlicingSpec>(m, "SlicingSpecHandle", doc("SlicingSpecHandle"));
   py::class_<PyProgram>(m, "Program", doc("Program"))
       // Public clients leave the device out, and then name the QPC.
@@ -285,6 +289,9 @@ void bind_objects(py::module_& m) {
       .def_static(
           "initProperties", [](rt::ProgramProperties& p) { p = {}; }, py::arg("properties"),
           doc("Program.initProperties"));
+}
+
+void bind_exec_obj(py::module_& m) {
   py::class_<PyExecObj>(m, "ExecObj", doc("ExecObj"))
       .def(py::init([](const PyContext& context, const PyProgram& program) {
              if (program->context() != context.shared()) {
@@ -322,6 +329,9 @@ void bind_objects(py::module_& m) {
                 [&](const rt::KeepWaiting& more) { return exec->wait(more); }));
           },
           doc("ExecObj.waitForCompletion"));
+}
+
+void bind_queue(py::module_& m) {
   py::class_<PyQueue>(m, "Queue", doc("Queue"))
       .def(py::init([](const PyContext& context, int qid, const rt::QueueProperties* properties) {
              auto queue = unlocked([&] {
@@ -341,6 +351,16 @@ void bind_objects(py::module_& m) {
       .def_static(
           "initProperties", [](rt::QueueProperties& p) { p = {}; }, py::arg("properties"),
           doc("Queue.initProperties"));
+}
+
+}  // namespace
+
+void bind_objects(py::module_& m) {
+  bind_context(m);
+  bind_qpc(m);
+  bind_program(m);
+  bind_exec_obj(m);
+  bind_queue(m);
 }
 
 }  // namespace qaickit::qaicrt

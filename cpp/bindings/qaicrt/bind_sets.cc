@@ -112,7 +112,9 @@ std::vector<Data> data_of(const ProgramSpec& spec, const py::list& buffers) {
   return data;
 }
 
-void bind_sets(py::module_& m) {
+namespace {
+
+void bind_vector(py::module_& m) {
   py::class_<InferenceVector>(m, "InferenceVector", doc("InferenceVector"))
       .def(py::init(&make_vector), py::arg("bufferMappings"))
       .def(py::init([](const PyQpc& qpc) {
@@ -125,6 +127,9 @@ void bind_sets(py::module_& m) {
       .def(
           "setBuffers", [](InferenceVector& v, const py::list& b) { v.buffers = b; },
           py::arg("buffers"), doc("InferenceVector.setBuffers"));
+}
+
+void bind_properties(py::module_& m) {
   py::class_<PySetProperties>(m, "InferenceSetProperties", doc("InferenceSetProperties"))
       .def(py::init<>())
       .def_readwrite("programProperties", &PySetProperties::program,
@@ -134,6 +139,9 @@ void bind_sets(py::module_& m) {
       .def_readwrite("name", &PySetProperties::name, doc("InferenceSetProperties.name"))
       .def_readwrite("id", &PySetProperties::id, doc("InferenceSetProperties.id"));
   m.attr("BenchmarkProperties") = m.attr("InferenceSetProperties");
+}
+
+void bind_handle(py::module_& m) {
   py::class_<PyHandle>(m, "InferenceHandle", doc("InferenceHandle"))
       .def(
           "setBuffers",
@@ -145,6 +153,9 @@ void bind_sets(py::module_& m) {
       .def(
           "execObj", [](const PyHandle& h) { return PyExecObj(h.handle->exec); },
           doc("InferenceHandle.execObj"));
+}
+
+void bind_set(py::module_& m) {
   py::class_<PyInferenceSet>(m, "InferenceSet", doc("InferenceSet"))
       .def(py::init(&make_set), py::arg("context"), py::arg("qpc"),
            py::arg("devID").none(true) = py::none(), py::arg("setSize") = 2,
@@ -184,6 +195,15 @@ void bind_sets(py::module_& m) {
             }));
           },
           doc("InferenceSet.waitForCompletion"));
+}
+
+}  // namespace
+
+void bind_sets(py::module_& m) {
+  bind_vector(m);
+  bind_properties(m);
+  bind_handle(m);
+  bind_set(m);
 }
 
 }  // namespace qaickit::qaicrt

@@ -112,7 +112,7 @@ py::tuple tell(int id, Part part) {
   return py::make_tuple(QStatus::kSuccess, part(*device));
 }
 
-void bind_structs(py::module_& m) {
+void bind_resources(py::module_& m) {
   py::enum_<DevStatus>(m, "QDevStatus", doc("QDevStatus"), py::arithmetic())
       .value("QDS_INITIALIZING", DevStatus::kInitializing)
       .value("QDS_READY", DevStatus::kReady)
@@ -147,6 +147,9 @@ void bind_structs(py::module_& m) {
       .def_readonly("peakCompute", &QaicPerformance::peak_compute,
                     doc("QPerformanceInfo.peakCompute"))
       .def_readonly("dramBw", &QaicPerformance::dram_bw, doc("QPerformanceInfo.dramBw"));
+}
+
+void bind_pci(py::module_& m) {
   py::class_<PciExtInfo>(m, "QPciExtInfo", doc("QPciExtInfo"))
       .def_property_readonly(
           "maxLinkSpeed", [](const PciExtInfo& p) { return p.pci.max_link_speed; },
@@ -170,6 +173,9 @@ void bind_structs(py::module_& m) {
       .def_readonly("devicename", &QaicPci::device_name, doc("QPciInfo.devicename"))
       .def_property_readonly(
           "pciExtInfo", [](const QaicPci& p) { return PciExtInfo{p}; }, doc("QPciInfo.pciExtInfo"));
+}
+
+void bind_nsp(py::module_& m) {
   py::class_<QaicFirmware>(m, "QHostApiInfoNspVersion", doc("QHostApiInfoNspVersion"))
       .def_property_readonly(
           "major", [](const QaicFirmware& p) { return p.version[0]; },
@@ -188,6 +194,9 @@ void bind_structs(py::module_& m) {
       .def_readonly("variant", &QaicFirmware::variant, doc("QHostApiInfoNspVersion.variant"));
   py::class_<NspData>(m, "QHostApiInfoNspData", doc("QHostApiInfoNspData"))
       .def_readonly("nspFwVersion", &NspData::firmware, doc("QHostApiInfoNspData.nspFwVersion"));
+}
+
+void bind_dev_data(py::module_& m) {
   py::class_<DevData>(m, "QHostApiInfoDevData", doc("QHostApiInfoDevData"))
       .def_property_readonly(
           "fwVersionMajor", [](const DevData& p) { return p.device.firmware.version[0]; },
@@ -261,6 +270,9 @@ void bind_structs(py::module_& m) {
       .def_property_readonly(
           "performanceInfo", [](const DevData& p) { return p.device.performance; },
           doc("QHostApiInfoDevData.performanceInfo"));
+}
+
+void bind_dev_info(py::module_& m) {
   py::class_<DevInfo>(m, "QDevInfo", doc("QDevInfo"))
       .def_property_readonly(
           "qid", [](const DevInfo& p) { return p.device.id; }, doc("QDevInfo.qid"))
@@ -280,7 +292,11 @@ void bind_structs(py::module_& m) {
 }  // namespace
 
 void bind_util(py::module_& m) {
-  bind_structs(m);
+  bind_resources(m);
+  bind_pci(m);
+  bind_nsp(m);
+  bind_dev_data(m);
+  bind_dev_info(m);
   struct Util {};
   py::class_<Util>(m, "Util", doc("Util"))
       .def(py::init<>())
