@@ -574,6 +574,47 @@ def test_the_built_in_conf_has_mlperfs_limits(tmp_path: Path) -> None:
     assert log.values["requested_performance_sample_count_override"] == 1024
 
 
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["performance_issue_same = 1", "performance_issue_same_index = 360"],
+         "performance_issue_same_index is 360, and 360 samples are in memory; write a number from "
+         "0 to 359"),
+        (["performance_issue_same = 1", "performance_issue_same_index = 40",
+          "performance_sample_count_override = 40"], "and 40 samples are in memory"),
+        (["performance_sample_count_override = 18446744073709551615"], "at most 2147483647"),
+        (["samples_per_query = 1000000000"], "LoadGen would make "),
+    ],
+)  # fmt: skip
+def test_what_would_end_the_process_within_loadgen_is_refused(
+    tmp_path: Path, lines: list[str], message: str
+) -> None:
+    text = "".join(f"*.MultiStream.{line}\n" for line in [*lines, "min_duration = 20"])
+    (tmp_path / "user.conf").write_text(text)
+    flags = ("--scenario", "multistream", "--user-conf", "user.conf", "--backend", "null")
+    assert message in loadgen(tmp_path, *flags, code=2).stderr
+
+
+def test_a_sample_that_is_there_may_be_the_only_one(tmp_path: Path) -> None:
+    text = "*.*.performance_issue_same = 1\n*.*.performance_issue_same_index = 359\n"
+    (tmp_path / "audit.config").write_text(text)
+    flags = (
+        "--scenario", "singlestream", "--count", 100, "--audit-config", "audit.config", "--quiet",
+        "--backend", "null", "--device-setting", "latency_us=100",
+    )  # fmt: skip
+    assert "SingleStream; VALID" in loadgen(tmp_path, *flags).stdout
+
+
+def test_what_loadgen_prints_is_not_among_the_results(tmp_path: Path) -> None:
+    (tmp_path / "user.conf").write_text(
+        "*.*.print_timestamps = 1\n*.*.min_duration = 1\n*.*.min_query_count = 64\n"
+    )
+    flags = ("--scenario", "singlestream", "--user-conf", "user.conf", "--json", "-", "--quiet")
+    done = loadgen(tmp_path, *flags, "--target-latency", 0.0001)
+    assert json.loads(done.stdout)["good"] is True
+    assert "Timestamp" in done.stderr
+
+
 def test_a_bad_user_conf_is_refused_line_by_line(tmp_path: Path) -> None:
     (tmp_path / "u.conf").write_text("*.*.min_duration=5\n\n*.Offline.target_qps = 5 # x\n")
     message = refusal_of(tmp_path, "--user-conf", "u.conf")

@@ -137,6 +137,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     _add_test(parser.add_argument_group("test").add_argument)
+    _add_confs(parser.add_argument_group("configuration files of MLPerf").add_argument)
     _add_model(parser.add_argument_group("model and samples").add_argument)
     _add_device(parser.add_argument_group("device").add_argument)
     _add_output(parser.add_argument_group("output").add_argument)
@@ -185,6 +186,15 @@ def _add_test(add: _Add) -> None:
         metavar="N",
         help="samples that are in memory in a performance test (default all of the dataset)",
     )
+    add(
+        "--harness",
+        choices=("native", "python"),
+        default="native",
+        help="native has no Python in the timed path; python goes through mlperf_loadgen",
+    )
+
+
+def _add_confs(add: _Add) -> None:
     add("--user-conf", type=Path, metavar="FILE", help="MLPerf's user.conf; checked before use")
     add(
         "--mlperf-conf",
@@ -203,12 +213,6 @@ def _add_test(add: _Add) -> None:
         "--model-name",
         metavar="NAME",
         help="the model's section in conf files, such as resnet50 (default the model's name)",
-    )
-    add(
-        "--harness",
-        choices=("native", "python"),
-        default="native",
-        help="native has no Python in the timed path; python goes through mlperf_loadgen",
     )
 
 

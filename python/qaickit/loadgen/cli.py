@@ -9,7 +9,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -66,7 +66,7 @@ from qaickit.loadgen.target import (
     open_target,
     warm_up,
 )
-from qaickit.loadgen.user_conf import Conf, check_audit, read_conf
+from qaickit.loadgen.user_conf import ANY, Conf, check_audit, check_issue_same, read_conf
 
 __all__ = ["main"]
 
@@ -132,11 +132,14 @@ class _Run:
         flags = _flags(args, choice.label)
         check_flags(flags)
         _check_plot(args.plot, flags)
-        conf = _read_confs(flags)
+        confs = _read_confs(flags)
+        conf = next((conf for conf, _ in confs if conf.path == str(flags.user_conf)), None)
         target = open_target(choice, _model(args), _placement(args), flags.scenario)
         try:
             if flags.mode.has_accuracy:
                 check_labels(target.dataset.labels, target.workload, target.dataset.name)
+            in_memory = flags.performance_sample_count or len(target.dataset)
+            check_issue_same(confs, flags.scenario, in_memory)
             settings = self._settings(flags, conf, target)
             return self._test(target, settings, _expected(settings, conf, len(target.dataset)))
         finally:
@@ -167,8 +170,9 @@ class _Run:
 
     def _test(self, target: Target, settings: Settings, expected: Expected) -> int:
         _OneTest.started = True
-        test = self._start(target, settings)
-        interrupted, ended = self._follow(test, expected)
+        with _loadgen_on_stderr():
+            test = self._start(target, settings)
+            interrupted, ended = self._follow(test, expected)
         report = _collect(target, settings, test, self.args.harness, interrupted, ended)
         self._publish(report)
         if not ended:
@@ -218,6 +222,19 @@ class _Run:
             print(as_json(report), end="")
         elif self.args.json is not None:
             write_file(self.args.json, as_json(report).encode(), "the JSON report")
+
+
+@contextlib.contextmanager
+def _loadgen_on_stderr() -> Iterator[None]:
+    """LoadGen prints (with `print_timestamps`, for instance); the output is the result's alone."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _leave(code: int) -> NoReturn:
@@ -287,15 +304,22 @@ def _placement(args: argparse.Namespace) -> Placement:
     )
 
 
-def _read_confs(flags: Flags) -> Conf | None:
-    """Check the configuration files and return the user's."""
-    if flags.mlperf_conf is not None:
-        read_conf(flags.mlperf_conf, strict=False)
+def _read_confs(flags: Flags) -> list[tuple[Conf, str]]:
+    """Check the configuration files and return them, each with the model's name in it.
+
+    The one that wins is first.
+    """
+    found = []
     if flags.audit_config is not None:
-        check_audit(read_conf(flags.audit_config, strict=False), flags.scenario, flags.mode)
-    if flags.user_conf is None:
-        return None
-    return read_conf(flags.user_conf, models=(flags.conf_model,))
+        audit = read_conf(flags.audit_config, strict=False)
+        check_audit(audit, flags.scenario, flags.mode)
+        found.append((audit, ANY))
+    if flags.user_conf is not None:
+        user = read_conf(flags.user_conf, models=(flags.conf_model,))
+        found.append((user, flags.conf_model))
+    if flags.mlperf_conf is not None:
+        found.append((read_conf(flags.mlperf_conf, strict=False), flags.conf_model))
+    return found
 
 
 def _target_note(settings: Settings) -> str:

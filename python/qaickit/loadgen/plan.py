@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from qaickit.errors import InvalidArgumentError
 from qaickit.loadgen.scenarios import Scenario
-from qaickit.loadgen.settings import OFFLINE_SLACK, Settings
+from qaickit.loadgen.settings import OFFLINE_SLACK, SAMPLES_PER_MULTI_STREAM_QUERY, Settings
 from qaickit.loadgen.user_conf import Conf
 
 __all__ = ["Plan", "check_memory", "make_plan", "memory_bytes"]
@@ -35,10 +35,14 @@ TARGET: Mapping[Scenario, float] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """`queries` that LoadGen makes (Offline: samples of its one query), and about how long."""
+    """`queries` that LoadGen makes (Offline: samples of its one query), and about how long.
+
+    `samples_per_query`: of MultiStream.
+    """
 
     queries: int
     seconds: float
+    samples_per_query: int = SAMPLES_PER_MULTI_STREAM_QUERY
 
 
 def make_plan(settings: Settings, conf: Conf | None) -> Plan:
@@ -58,7 +62,8 @@ def make_plan(settings: Settings, conf: Conf | None) -> Plan:
         latency_ms = settings.target_latency_ns / 1e6
         query_s = (latency_ms or find("target_latency", otherwise / 1e6)) / 1e3
         queries = max(count, STREAM_SLACK * seconds / query_s)
-        return Plan(round(queries), max(seconds, count * query_s))
+        samples = find("samples_per_query", SAMPLES_PER_MULTI_STREAM_QUERY)
+        return Plan(round(queries), max(seconds, count * query_s), int(samples))
     qps = settings.target_qps or find("target_qps", otherwise)
     slack = OFFLINE_SLACK if settings.scenario is Scenario.OFFLINE else 1.0
     queries = max(count, slack * seconds * qps)
@@ -79,7 +84,9 @@ def check_memory(plan: Plan, scenario: Scenario, available_bytes: int) -> None:
     Raises:
         InvalidArgumentError: with the numbers, and what to change.
     """
-    needed = plan.queries * BYTES_PER_QUERY[scenario]
+    needed: float = plan.queries * BYTES_PER_QUERY[scenario]
+    if scenario is Scenario.MULTI_STREAM:
+        needed *= max(1, plan.samples_per_query / SAMPLES_PER_MULTI_STREAM_QUERY)
     if not available_bytes or needed <= available_bytes:
         return
     noun = "samples" if scenario is Scenario.OFFLINE else "queries"

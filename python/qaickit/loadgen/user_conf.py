@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -19,12 +19,14 @@ from qaickit.errors import InvalidArgumentError, NotFoundError, PermissionDenied
 from qaickit.loadgen.scenarios import Mode, Scenario
 
 __all__ = [
+    "ANY",
     "LOADGEN_MODELS",
     "Conf",
     "ConfError",
     "ConfProblem",
     "check_audit",
     "check_conf_text",
+    "check_issue_same",
     "read_conf",
 ]
 
@@ -98,8 +100,9 @@ KEYS: Mapping[str, _Key] = {
     "max_duration": _COUNT,
     "min_query_count": _COUNT,
     "max_query_count": _COUNT,
-    "performance_sample_count_override": _COUNT,
-    "accuracy_sample_count_override": _COUNT,
+    # LoadGen makes room for so many at once, and ends the process where it cannot.
+    "performance_sample_count_override": _Key(high=2**31 - 1),
+    "accuracy_sample_count_override": _Key(high=2**31 - 1),
     "performance_issue_unique": _FLAG,
     "performance_issue_same": _FLAG,
     "performance_issue_same_index": _COUNT,
@@ -496,4 +499,34 @@ def check_audit(conf: Conf, scenario: Scenario, mode: Mode) -> None:
         raise InvalidArgumentError(
             f"{conf.path}: it is for mode {text}, which is --mode {wanted.value}, and the test is "
             f"--mode {mode.value}"
+        )
+
+
+def check_issue_same(confs: Sequence[tuple[Conf, str]], scenario: Scenario, samples: int) -> None:
+    """Refuses a sample that is not there as the only one to issue: LoadGen would read beyond.
+
+    Args:
+        confs: the files that LoadGen reads, with the model's name in each; the winning one first.
+        scenario: of the test.
+        samples: how many the dataset has.
+
+    Raises:
+        InvalidArgumentError: naming the file and the number.
+    """
+
+    def find(key: str) -> tuple[str, int] | None:
+        for conf, model in confs:
+            if (text := conf.find(model, scenario.value, key)) is not None:
+                return conf.path, int(text, 16) if "x" in text.lower() else int(float(text))
+        return None
+
+    same, index = find("performance_issue_same"), find("performance_issue_same_index")
+    in_memory = find("performance_sample_count_override")
+    if same is None or index is None or not same[1]:
+        return
+    most = min(samples, in_memory[1] or samples) if in_memory else samples
+    if not 0 <= index[1] < most:
+        raise InvalidArgumentError(
+            f"{index[0]}: performance_issue_same_index is {index[1]}, and {most} samples are in "
+            f"memory; write a number from 0 to {most - 1}, or give a bigger dataset"
         )
