@@ -24,7 +24,7 @@ from qaickit.compiler.calibration.data import Feed, open_data, sets_of
 from qaickit.compiler.calibration.feeds import feeds
 from qaickit.compiler.custom_io import read_custom_io
 from qaickit.compiler.job import Job
-from qaickit.compiler.runtime import session_for
+from qaickit.compiler.runtime import run, session_for
 from qaickit.compiler.source import OnnxSource
 from qaickit.options import resolve
 
@@ -121,10 +121,10 @@ def compare(
     buffers = {} if path is None else {item.name: item for item in read_custom_io(path)}
     opened = open_data(data)
     comparison = Comparison(opened.text)
-    for _, feed, count in feeds(opened, sets_of(wanted.program)):
-        expected = sessions[0].run(names, feed)
+    for where, feed, count in feeds(opened, sets_of(wanted.program)):
+        expected = run(sessions[0], names, feed, where)
         given = {n: buffers[n].to_buffer(a) if n in buffers else a for n, a in feed.items()}
-        results = zip(differences, expected, sessions[1].run(names, given), strict=True)
+        results = zip(differences, expected, run(sessions[1], names, given, where), strict=True)
         for difference, one, other in results:
             if difference.name in buffers:
                 other = buffers[difference.name].from_buffer(other, one.dtype)

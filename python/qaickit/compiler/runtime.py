@@ -20,7 +20,8 @@ from qaickit.errors import InvalidArgumentError, ResourceExhaustedError, Unsuppo
 if TYPE_CHECKING:
     from qaickit.compiler.source import OnnxSource
 
-_ERRORS_ONLY = 3
+# Errors come as exceptions, and would be told twice.
+_FATAL_ONLY = 4
 _EXTERNAL_DIRECTORY = "session.model_external_initializers_file_folder_path"
 _GATHERED = "weights"
 _ELEM_TYPES: Mapping[str, int] = {
@@ -90,7 +91,7 @@ def session_for(
     Weights in `source.files` are mapped; where passes made some, all are copied first into a
     temporary directory, from which they are mapped. `threads`: 0 for ONNX Runtime's choice.
 
-    Errors: those of the file system; ONNX Runtime's own classes where it cannot open the model.
+    Errors: those of the file system; UnsupportedError where ONNX Runtime cannot open the model.
     """
     options = _quiet_options(threads)
     disabled = []
@@ -100,12 +101,30 @@ def session_for(
         disabled.append("ConstantFolding")
     with _with_outputs(model, names), _weights_in_one_place(model, source) as directory:
         options.add_session_config_entry(_EXTERNAL_DIRECTORY, directory)
-        return onnxruntime.InferenceSession(
-            serialise(model),
-            options,
-            providers=["CPUExecutionProvider"],
-            disabled_optimizers=disabled,
-        )
+        data = serialise(model)
+        try:
+            return onnxruntime.InferenceSession(
+                data, options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled
+            )
+        except Exception as error:  # as above
+            raise UnsupportedError(
+                "calibrating and comparing run the model on this machine, and onnxruntime cannot: "
+                f"{_one_line(error)}"
+            ) from error
+
+
+def run(
+    session: onnxruntime.InferenceSession, names: Sequence[str], feed: Mapping[str, Any], where: str
+) -> list[Any]:
+    """The tensors `names` for the sample `where`. Error: InvalidArgumentError where it fails."""
+    if not names:
+        return []
+    try:
+        return list(session.run(list(names), dict(feed)))
+    except Exception as error:  # as above
+        raise InvalidArgumentError(
+            f"{where}: onnxruntime fails on it: {_one_line(error)}"
+        ) from error
 
 
 @contextmanager
@@ -183,7 +202,7 @@ def _load(model_bytes: bytes) -> Any:
 
 def _quiet_options(threads: int = 1) -> Any:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads
     return options
 

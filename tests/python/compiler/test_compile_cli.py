@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -453,6 +454,27 @@ def test_compare_undoes_custom_io(save_onnx: SaveOnnx, quantised: bool) -> None:
         noise = ((a - values) ** 2).sum()
         assert entry.sqnr == pytest.approx(10 * np.log10((a**2).sum() / noise), rel=1e-3)
         assert entry.sqnr > 20
+
+
+def test_compare_with_data_that_the_model_fails_on(save_onnx: SaveOnnx, capfd: Any) -> None:
+    path = save_onnx(
+        [helper.make_node("Gather", ["w", "i"], ["y"])], [("i", TensorProto.INT64, [3])],
+        [("y", FLOAT, None)], [numpy_helper.from_array(np.ones((1, 4), np.float32), "w")],
+    )  # fmt: skip
+    np.savez("i.npz", i=np.array([0, 5, 0]))
+    assert run(f"-m={path} --compare i.npz") == 1
+    err = capfd.readouterr().err
+    assert "dataset 'i.npz', sample 0: onnxruntime fails on it: " in err
+    assert "idx=5" in err
+    assert err.count("\n") == 1
+
+
+def test_compare_without_a_sample(save_onnx: SaveOnnx, capsys: Capture) -> None:
+    path = save_onnx(
+        [helper.make_node("Relu", ["x"], ["y"])], [("x", FLOAT, [0, 4])], [("y", FLOAT, [0, 4])]
+    )
+    assert run(f"-m={path} --compare random") == 1
+    assert "expected fixed sample dims of 1 or more, got 0" in capsys.readouterr().err
 
 
 def test_differences_that_are_no_numbers() -> None:

@@ -13,18 +13,17 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from qaickit.compiler.calibration import histogram
-from qaickit.compiler.calibration.data import Feed, ModelInput, ShapeSets, Source
+from qaickit.compiler.calibration.data import ModelInput, ShapeSets, Source
 from qaickit.compiler.calibration.feeds import Whole, feeds
 from qaickit.compiler.calibration.histogram import Histogram
-from qaickit.compiler.runtime import session_for
+from qaickit.compiler.runtime import run, session_for
 from qaickit.compiler.shapes import DTYPES, TensorType, read_type, write_type
 from qaickit.compiler.source import OnnxSource
-from qaickit.errors import InvalidArgumentError, QaicKitError, UnsupportedError
+from qaickit.errors import InvalidArgumentError
 
 # What the tensors of one run may take. A model with more is run several times on each sample.
 CHUNK_BYTES = 512 << 20
@@ -73,7 +72,9 @@ def collect(
     # More threads than CPUs would only wait for each other.
     available = len(os.sched_getaffinity(0))
     workers = min(threads or available, available)
-    session_of = lru_cache(maxsize=1)(lambda index: _session(model, chunks[index], origin, workers))
+    session_of = lru_cache(maxsize=1)(
+        lambda index: session_for(model, chunks[index], origin, workers)
+    )
     held_bytes = WINDOW_BYTES if len(chunks) > 1 else 0
     found: dict[str, Histogram] = {}
     samples = 0
@@ -82,7 +83,8 @@ def collect(
         for window in _windows(feeds(source, sets), held_bytes):
             for index, chunk in enumerate(chunks):
                 for where, feed, _ in window:
-                    values = _run(session_of(index), chunk, feed, where)
+                    results = run(session_of(index), chunk, feed, where)
+                    values = dict(zip(chunk, results, strict=True))
                     if index == 0:
                         values.update({name: feed[name] for name in from_inputs})
                     parts = pool.map(
@@ -179,30 +181,6 @@ def tensor_sizes(model: onnx.ModelProto, tensors: Collection[str]) -> dict[str, 
                 known[info.name] = 4 * int(np.prod(dims, dtype=np.int64))
     greatest = max(known.values(), default=0)
     return {name: known.get(name, greatest) for name in tensors}
-
-
-def _session(
-    model: onnx.ModelProto, tensors: Sequence[str], origin: OnnxSource, threads: int
-) -> onnxruntime.InferenceSession:
-    try:
-        return session_for(model, tensors, origin, threads)
-    except QaicKitError:
-        raise
-    except Exception as error:  # onnxruntime has a dozen classes without a base of their own
-        raise UnsupportedError(
-            f"calibrating runs the model on this machine, and onnxruntime cannot: {error}"
-        ) from error
-
-
-def _run(
-    session: onnxruntime.InferenceSession, tensors: Sequence[str], feed: Feed, where: str
-) -> dict[str, Any]:
-    if not tensors:
-        return {}
-    try:
-        return dict(zip(tensors, session.run(list(tensors), feed), strict=True))
-    except Exception as error:  # as above
-        raise InvalidArgumentError(f"{where}: onnxruntime fails on it: {error}") from error
 
 
 @contextmanager

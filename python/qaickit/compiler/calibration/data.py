@@ -355,9 +355,12 @@ def _samples_of(entry: Entry, inputs: Sequence[ModelInput]) -> int:
 
 
 def batch_of(inputs: Sequence[ModelInput]) -> int | None:
-    """The first dim that all inputs share, which then counts samples; None where they do not."""
+    """The first dim that all inputs share, which then counts samples; None where they do not.
+
+    Nor does a dim of 0 count any.
+    """
     first = {i.dims[0] if i.dims else None for i in inputs}
-    return first.pop() if len(first) == 1 else None
+    return first.pop() or None if len(first) == 1 else None
 
 
 def sets_of(program: Mapping[str, Any]) -> ShapeSets:
