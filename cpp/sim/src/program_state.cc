@@ -42,6 +42,8 @@ QStatus activate_first(QAicProgram& program) {
     } else {
       card.nsp_used += cores;
       ++card.active;
+      // What a reset ended keeps nobody waiting; published by the store below.
+      program.busy_until_ns.store(0, std::memory_order_relaxed);
       program.active_epoch.store(epoch, std::memory_order_seq_cst);
     }
   }

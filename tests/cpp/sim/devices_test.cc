@@ -123,9 +123,10 @@ TEST_F(Devices, MappingsAreChecked) {
 }
 
 TEST_F(Devices, AnyThatIsResetFailsTheRun) {
-  configure({{"QAICKIT_SIM_LATENCY_US", "100000"}});
+  configure({{"QAICKIT_SIM_LATENCY_US", "1"}});
   Mapped mapped("0:1:2");
   mapped.make_exec();
+  ASSERT_EQ(qaicsimSetFaults(kAMinute), QS_SUCCESS);
   for (const QID device : {0, 1, 2}) {
     ASSERT_EQ(mapped.activate(), QS_SUCCESS);
     ASSERT_EQ(mapped.enqueue(), QS_SUCCESS);
@@ -133,6 +134,7 @@ TEST_F(Devices, AnyThatIsResetFailsTheRun) {
     EXPECT_EQ(mapped.wait(), QS_DEV_ERROR) << device;
     EXPECT_EQ(mapped.enqueue(), QS_DEV_ERROR) << device;
   }
+  ASSERT_EQ(qaicsimSetFaults(""), QS_SUCCESS);
   ASSERT_EQ(mapped.activate(), QS_SUCCESS);
   EXPECT_EQ(mapped.run(), QS_SUCCESS);
   for (const QID device : {0, 1, 2}) EXPECT_EQ(free_nsps(device), device == 0 ? 12u : 4u);

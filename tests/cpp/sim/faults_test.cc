@@ -100,24 +100,24 @@ TEST_F(Faults, ALostRunComesBackWithItsQueue) {
 }
 
 TEST_F(Faults, AResetEndsWhatIsInFlight) {
-  configure({{"QAICKIT_SIM_LATENCY_US", "200000"}});
+  configure({{"QAICKIT_SIM_LATENCY_US", "1"}});
   {
     Rig rig;
     std::vector<std::unique_ptr<Inference>> runs;
     for (int i = 0; i < 8; ++i) runs.push_back(std::make_unique<Inference>(rig));
+    ASSERT_EQ(qaicsimSetFaults(kAMinute), QS_SUCCESS);
     for (int i = 0; i < 7; ++i) ASSERT_EQ(runs[static_cast<size_t>(i)]->enqueue(), QS_SUCCESS);
     ASSERT_EQ(qaicsimResetDevice(0), QS_SUCCESS);
-    const auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < 7; ++i) {
       EXPECT_EQ(qaicWaitforEvent(runs[static_cast<size_t>(i)]->event), QS_DEV_ERROR);
     }
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(500));
     // The program went with it.
     EXPECT_EQ(runs[7]->enqueue(), QS_DEV_ERROR);
     QResourceInfo resources{};
     ASSERT_EQ(qaicGetResourceInfo(0, &resources), QS_SUCCESS);
     EXPECT_EQ(resources.nspFree, resources.nspTotal);
-    // It can be activated again, and then runs.
+    // It can be activated again, and then runs, without the time of what was in flight.
+    ASSERT_EQ(qaicsimSetFaults(""), QS_SUCCESS);
     EXPECT_EQ(qaicRunActivationCmd(rig.program, QAIC_PROGRAM_CMD_ACTIVATE_FULL), QS_SUCCESS);
     EXPECT_EQ(runs[7]->enqueue_and_wait(), QS_SUCCESS);
   }

@@ -387,10 +387,11 @@ TEST_F(Limits, AutoActivationComesWithAnEnqueueToo) {
 }
 
 TEST_F(Limits, InFlightIsBusy) {
-  configure({{"QAICKIT_SIM_LATENCY_US", "100000"}});
+  configure({{"QAICKIT_SIM_LATENCY_US", "1"}});
   Rig rig;
   Inference run(rig);
   Inference other(rig);
+  ASSERT_EQ(qaicsimSetFaults(kAMinute), QS_SUCCESS);
   ASSERT_EQ(run.enqueue(), QS_SUCCESS);
   EXPECT_EQ(run.enqueue(), QS_BUSY);
   EXPECT_EQ(qaicEnqueueExecObj(rig.queue, other.exec, run.event), QS_BUSY);
@@ -400,8 +401,14 @@ TEST_F(Limits, InFlightIsBusy) {
   const QBuffer buffers[2] = {Inference::buffer_of(run.x), Inference::buffer_of(run.y)};
   EXPECT_EQ(qaicExecObjSetData(run.exec, 2, buffers), QS_BUSY);
   EXPECT_EQ(qaicRunActivationCmd(rig.program, QAIC_PROGRAM_CMD_DEACTIVATE_FULL), QS_BUSY);
+  EXPECT_EQ(qaicExecObjWaitForCompletion(run.exec, 100), QS_TIMEDOUT);
+  ASSERT_EQ(qaicsimResetDevice(0), QS_SUCCESS);
+  EXPECT_EQ(qaicWaitforEvent(run.event), QS_DEV_ERROR);
+  ASSERT_EQ(qaicsimSetFaults(""), QS_SUCCESS);
+  ASSERT_EQ(qaicRunActivationCmd(rig.program, QAIC_PROGRAM_CMD_ACTIVATE_FULL), QS_SUCCESS);
+  EXPECT_EQ(run.enqueue_and_wait(), QS_SUCCESS);
+  EXPECT_EQ(qaicEnqueueExecObj(rig.queue, other.exec, run.event), QS_SUCCESS);
   EXPECT_EQ(qaicWaitforEvent(run.event), QS_SUCCESS);
-  EXPECT_EQ(other.enqueue_and_wait(), QS_SUCCESS);
 }
 
 TEST_F(Limits, ParentsWithChildrenAreBusy) {

@@ -328,16 +328,24 @@ TEST_F(CudaDevice, LeavesTheCallersGpuAlone) {
 
 TEST_F(CudaDevice, TwoGpusShareTheWork) {
   const Gpus gpus{{"DEVICES", "2"}, {"LATENCY_US", "200"}};
-  constexpr size_t kSamples = 2000;
+  constexpr size_t kSamples = 200'000;
   AnswerLog log(kSamples, 4);
   const auto session = open_cuda(cuda_options({0, 1}, 2), 4);
+  const uint64_t before[] = {gpus.counters(0).launches, gpus.counters(1).launches};
   ASSERT_TRUE(is_ok(session->start(log, {})));
-  ASSERT_TRUE(is_ok(session->submit(samples_from(0, kSamples))));
-  log.wait_all();
+  size_t sent = 0;
+  const auto both = [&] {
+    return std::min(gpus.counters(0).launches - before[0], gpus.counters(1).launches - before[1]);
+  };
+  // How soon the threads of each get their share of the CPU is not ours to say.
+  while (sent < kSamples && both() < 30) {
+    ASSERT_TRUE(is_ok(session->submit(samples_from(sent, 2000))));
+    log.wait_answered(sent += 2000);
+  }
   EXPECT_TRUE(is_ok(session->stop()));
-  EXPECT_TRUE(log.each_once());
-  EXPECT_EQ(log.codes(), (std::map<Code, size_t>{{Code::kOk, kSamples}}));
-  for (const int id : {0, 1}) EXPECT_GT(gpus.counters(id).launches, kSamples / 64) << id;
+  EXPECT_GE(both(), 30u);
+  EXPECT_TRUE(log.each_once([&](uint64_t id) { return id < sent; }));
+  EXPECT_EQ(log.codes(), (std::map<Code, size_t>{{Code::kOk, sent}}));
 }
 
 TEST_F(CudaDevice, SeveralProgramsAndSessionsAtOnce) {

@@ -100,19 +100,23 @@ TEST_F(CudaFaults, ALostGpuWhileOpening) {
 
 TEST_F(CudaFaults, TheOtherGpusGoOn) {
   const Gpus gpus{{"DEVICES", "3"}, {"LATENCY_US", "300"}};
-  constexpr size_t kSamples = 3000;
+  constexpr size_t kSamples = 100'000;
   AnswerLog log(kSamples);
   const auto session = open_cuda(cuda_options({0, 1, 2}, 2));
   ASSERT_TRUE(is_ok(session->start(log, timed_policy())));
   gpus.faults("lost_in_kernel=50,device=1");
-  ASSERT_TRUE(is_ok(session->submit(samples_from(0, kSamples))));
-  log.wait_all();
+  size_t sent = 0;
+  // How soon the threads of each get their share of the CPU is not ours to say.
+  while (sent < kSamples && session->stats().lost_activations < 2) {
+    ASSERT_TRUE(is_ok(session->submit(samples_from(sent, 1000))));
+    log.wait_answered(sent += 1000);
+  }
   EXPECT_EQ(session->stats().lost_activations, 2u);
   EXPECT_TRUE(is_ok(run_once(*session)));  // on another
   EXPECT_TRUE(is_ok(session->stop()));
-  EXPECT_TRUE(log.each_once());
+  EXPECT_TRUE(log.each_once([&](uint64_t id) { return id < sent; }));
   EXPECT_LT(log.codes()[Code::kDeviceError], 100u);
-  EXPECT_EQ(log.codes()[Code::kOk] + log.codes()[Code::kDeviceError], kSamples);
+  EXPECT_EQ(log.codes()[Code::kOk] + log.codes()[Code::kDeviceError], sent);
 }
 
 TEST_F(CudaFaults, CancelOfARunThatHangs) {
@@ -134,7 +138,7 @@ TEST_F(CudaFaults, CancelOfARunThatHangs) {
   gpus.faults("");
   const uint64_t start = now_ns();
   Status next = run_exec(exec, 5);
-  while (!next.ok() && now_ns() - start < 10'000'000'000u) next = run_exec(exec, 5);
+  while (!next.ok() && now_ns() - start < 90'000'000'000u) next = run_exec(exec, 5);
   EXPECT_TRUE(is_ok(next));
   EXPECT_EQ(refused.calls(), 0u);
 }
@@ -169,7 +173,7 @@ TEST_F(CudaFaults, CloseOverAKernelThatHangs) {
       log.wait_answered(2);
       const uint64_t start = now_ns();
       (void)session->close();
-      EXPECT_LT(now_ns() - start, 5'000'000'000u);
+      EXPECT_LT(now_ns() - start, kRunTimeoutNs / 2) << "waited for the runs' own time-out";
     }
     EXPECT_TRUE(log.each_once());
     EXPECT_GE(log.codes()[Code::kOk], 2u);

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <fstream>
@@ -372,7 +373,10 @@ TEST(QaicFaults, LostCompletionsTimeOutAndTheExecObjsGoOn) {
     sim.faults("lost=1");
     ASSERT_TRUE(is_ok(session->submit(samples_from(0, kSamples))));
     log.wait_answered(kSamples);
+    EXPECT_TRUE(is_ok(session->stop()));
     sim.faults("");
+    // With the time that a busy machine may take.
+    ASSERT_TRUE(is_ok(session->start(log, timed_policy())));
     ASSERT_TRUE(is_ok(session->submit(samples_from(kSamples, kSamples))));
     log.wait_all();
     EXPECT_TRUE(is_ok(session->stop()));
@@ -398,7 +402,7 @@ TEST(QaicFaults, CloseWithLostCompletionsReturnsInBoundedTime) {
     while (sim.counters(0).lost < 4) std::this_thread::yield();
     const uint64_t start = now_ns();
     (void)session->close();
-    EXPECT_LT(now_ns() - start, 3'000'000'000u);
+    EXPECT_LT(now_ns() - start, test::kRunTimeoutNs / 2) << "waited for the runs' own time-out";
   }
   EXPECT_TRUE(log.each_once());
   // Four were in flight and the caller asked for their end; the others never ran.
@@ -407,21 +411,24 @@ TEST(QaicFaults, CloseWithLostCompletionsReturnsInBoundedTime) {
 }
 
 TEST(QaicFaults, AfterAResetTheSessionIsSetUpAgain) {
-  Sim sim{{"LATENCY_US", "200"}};
+  Sim sim;
   AnswerLog log(400);
   {
     const auto session = open(options_of({}, 2));
     ASSERT_TRUE(is_ok(session->start(log, timed_policy())));
-    ASSERT_TRUE(is_ok(session->submit(samples_from(0, 400))));
+    ASSERT_TRUE(is_ok(session->submit(samples_from(0, 20))));
     log.wait_answered(20);
+    sim.faults("lost=1");  // so that it comes while all ExecObjs are in flight
+    ASSERT_TRUE(is_ok(session->submit(samples_from(20, 380))));
+    while (sim.counters(0).lost < 8) std::this_thread::yield();
     sim.reset(0);
     log.wait_all();
+    sim.faults("");
     EXPECT_EQ(session->stats().lost_activations, 2u);
     EXPECT_TRUE(is_error(run_once(*session), Code::kDeviceError, "qaic:0"));
   }
   EXPECT_TRUE(log.each_once());
-  EXPECT_GE(log.codes()[Code::kOk], 20u);
-  EXPECT_GT(log.codes()[Code::kDeviceError], 0u);
+  EXPECT_EQ(log.codes(), (std::map<Code, size_t>{{Code::kOk, 20}, {Code::kDeviceError, 380}}));
   EXPECT_EQ(sim.live_objects(), 0u);
   EXPECT_TRUE(is_ok(run_once(*open(options_of({}, 2)))));
 }
@@ -440,35 +447,42 @@ TEST(QaicFaults, AfterAResetOfItsOwnToo) {
 
 TEST(QaicSession, TwoDevicesShareTheWork) {
   Sim sim{{"DEVICES", "2"}, {"LATENCY_US", "100"}};
-  constexpr size_t kSamples = 2000;
+  constexpr size_t kSamples = 200'000;
   AnswerLog log(kSamples, 4);
   const auto session = open(options_of({0, 1}, 2), 4);
   ASSERT_TRUE(is_ok(session->start(log, timed_policy())));
-  ASSERT_TRUE(is_ok(session->submit(samples_from(0, kSamples))));
-  log.wait_all();
+  size_t sent = 0;
+  const auto both = [&] { return std::min(sim.counters(0).completed, sim.counters(1).completed); };
+  // How soon the threads of each get their share of the CPU is not ours to say.
+  while (sent < kSamples && both() < 100) {
+    ASSERT_TRUE(is_ok(session->submit(samples_from(sent, 2000))));
+    log.wait_answered(sent += 2000);
+  }
   EXPECT_TRUE(is_ok(session->stop()));
-  EXPECT_TRUE(log.each_once());
-  EXPECT_EQ(log.codes(), (std::map<Code, size_t>{{Code::kOk, kSamples}}));
-  for (const QID device : {0, 1})
-    EXPECT_GT(sim.counters(device).completed, kSamples / 16) << device;
+  EXPECT_GE(both(), 100u);
+  EXPECT_TRUE(log.each_once([&](uint64_t id) { return id < sent; }));
+  EXPECT_EQ(log.codes(), (std::map<Code, size_t>{{Code::kOk, sent}}));
 }
 
 TEST(QaicSession, ADyingDeviceLeavesTheOthersToGoOn) {
   Sim sim{{"DEVICES", "4"}, {"LATENCY_US", "500"}};
-  constexpr size_t kSamples = 20000;
+  constexpr size_t kSamples = 200'000;
   AnswerLog log(kSamples);
   const auto session = open(options_of({0, 1, 2, 3}, 2));
   ASSERT_TRUE(is_ok(session->start(log, timed_policy())));
   sim.faults("die_after=100,device=2");
-  ASSERT_TRUE(is_ok(session->submit(samples_from(0, kSamples))));
-  log.wait_all();
+  size_t sent = 0;
+  while (sent < kSamples && session->stats().lost_activations < 2) {
+    ASSERT_TRUE(is_ok(session->submit(samples_from(sent, 2000))));
+    log.wait_answered(sent += 2000);
+  }
   EXPECT_EQ(session->stats().lost_activations, 2u);
   EXPECT_TRUE(is_ok(run_once(*session)));  // on another
   EXPECT_TRUE(is_ok(session->stop()));
-  EXPECT_TRUE(log.each_once());
+  EXPECT_TRUE(log.each_once([&](uint64_t id) { return id < sent; }));
   // What was in flight there, and some that it refused before it was found out.
   EXPECT_LT(log.codes()[Code::kDeviceError], 100u);
-  EXPECT_EQ(log.codes()[Code::kOk] + log.codes()[Code::kDeviceError], kSamples);
+  EXPECT_EQ(log.codes()[Code::kOk] + log.codes()[Code::kDeviceError], sent);
 }
 
 TEST(QaicSession, WhenEveryDeviceIsGoneTheRestIsAnsweredWithIt) {
@@ -553,7 +567,10 @@ TEST(QaicStress, StormLosesNothing) {
   EXPECT_TRUE(log.each_once());
   EXPECT_EQ(sim.live_objects(), 0u);
   EXPECT_EQ(nameless.load(), 0u);
-  EXPECT_GT(log.codes()[Code::kOk], kQueries / 2);
+  // Good runs time out too where the machine has no time for them.
+  const auto codes = log.codes();
+  EXPECT_GT(codes.at(Code::kOk), 0u);
+  EXPECT_GT(codes.at(Code::kOk) + codes.at(Code::kTimedOut), kQueries / 2);
   EXPECT_GT(deaths, 0u);
   RecordProperty("sessions", static_cast<int>(sessions));
   for (const auto& [code, count] : log.codes()) {

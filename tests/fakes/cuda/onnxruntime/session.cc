@@ -181,6 +181,13 @@ OrtStatus* GpuSession::capture(const Bound& bound, const GraphId& id) {
   return nullptr;
 }
 
+void GpuSession::add_jobs(size_t count) {
+  free_jobs_.reserve(jobs_.size() + count);
+  for (size_t i = 0; i < count; ++i) {
+    free_jobs_.push_back(jobs_.emplace_back(std::make_unique<Job>()).get());
+  }
+}
+
 OrtStatus* GpuSession::wait_for_stream() {
   const int code = cudaStreamSynchronize(static_cast<cudaStream_t>(stream_));
   return code ? cuda_error(code, "cudaStreamSynchronize(stream_)") : nullptr;
@@ -191,10 +198,7 @@ OrtStatus* GpuSession::launch(const std::shared_ptr<const Bound>& bound) {
   {
     const Hidden hidden;
     const std::lock_guard lock(mutex_);
-    if (free_jobs_.empty()) {
-      free_jobs_.reserve(jobs_.size() + 1);
-      free_jobs_.push_back(jobs_.emplace_back(std::make_unique<Job>()).get());
-    }
+    if (free_jobs_.empty()) add_jobs(1);
     job = free_jobs_.back();
     free_jobs_.pop_back();
     job->session = this;

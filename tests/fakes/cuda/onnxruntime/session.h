@@ -74,7 +74,13 @@ class GpuSession {
         options_(std::move(options)),
         with_graphs_(std::ranges::any_of(options_, [](const ProviderOptions& each) {
           return each.is_on("enable_cuda_graph") || each.is_on("trt_cuda_graph_enable");
-        })) {}
+        })) {
+    add_jobs(kJobs);
+  }
+  // More than are in flight at once where a test counts allocations: how many are is a matter of
+  // when which thread runs.
+  static constexpr size_t kJobs = 64;
+  void add_jobs(size_t count);
   OrtStatus* check(const Bound& bound) const;
   // Whether this thread has a graph for it, and for these addresses.
   OrtStatus* find_graph(const Bound& bound, const GraphId& id, bool with_graph, bool* captured);

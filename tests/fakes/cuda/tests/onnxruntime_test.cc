@@ -163,18 +163,19 @@ class OnnxRuntimeTest : public FakeCudaTest {
 };
 
 TEST_F(OnnxRuntimeTest, RunsOnTheStreamItIsGiven) {
-  configure({{"LATENCY_US", "20000"}});
   Rig rig;
   ASSERT_TRUE(is_ok(make_session(rig)));
   ASSERT_TRUE(is_ok(bind(rig)));
   put(rig, 3);
+  hold(rig.stream);
   ASSERT_TRUE(is_ok(run(rig)));
   const cudaEvent_t done = event();
   ASSERT_EQ(cudaEventRecord(done, rig.stream), 0);
   EXPECT_EQ(cudaEventQuery(done), cudaErrorNotReady) << "it did not wait";
+  let_go();
   EXPECT_EQ(get(rig), 6);
   EXPECT_EQ(ort_counters().waiting_runs, 0u);
-  EXPECT_EQ(counters().launches, 1u);
+  EXPECT_EQ(counters().launches, 2u) << "the one that held it up, and the run";
 }
 
 TEST_F(OnnxRuntimeTest, WaitsUnlessToldOtherwise) {
@@ -255,28 +256,32 @@ TEST_F(OnnxRuntimeTest, GraphsAreOfAThreadAndOfTheirAddresses) {
 TEST_F(OnnxRuntimeTest, AReplayWaitsForTheStream) {
   configure({{"LATENCY_US", "5000"}});
   const cudaEvent_t done = event();
-  for (const char* sync : {"1", "0"}) {
-    set("SYNC_REPLAY", sync);
+  for (const bool waits : {true, false}) {
+    set("SYNC_REPLAY", waits ? "1" : "0");
     fakeortReload();
     Rig rig;
     ASSERT_TRUE(is_ok(make_session(rig, {{"enable_cuda_graph", "1"}})));
     ASSERT_TRUE(is_ok(bind(rig)));
     put(rig, 1);
     ASSERT_TRUE(is_ok(run(rig)));
+    if (!waits) hold(rig.stream);
     ASSERT_TRUE(is_ok(run(rig)));
     ASSERT_EQ(cudaEventRecord(done, rig.stream), 0);
-    EXPECT_EQ(cudaEventQuery(done), *sync == '1' ? 0 : cudaErrorNotReady);
+    EXPECT_EQ(cudaEventQuery(done), waits ? 0 : cudaErrorNotReady);
+    if (!waits) let_go();
     EXPECT_EQ(cudaEventSynchronize(done), 0);
   }
 }
 
 // What ONNX Runtime's capture meets when another thread asks for an event meanwhile.
 TEST_F(OnnxRuntimeTest, ACaptureThatIsDisturbedFails) {
-  configure({{"CAPTURE_US", "50000"}});
-  Rig rig;
-  ASSERT_TRUE(is_ok(make_session(rig, {{"enable_cuda_graph", "1"}})));
-  ASSERT_TRUE(is_ok(bind(rig)));
-  put(rig, 1);
+  configure({{"CAPTURE_US", "20000"}});
+  const auto capture = [&](Rig& rig) {
+    EXPECT_TRUE(is_ok(make_session(rig, {{"enable_cuda_graph", "1"}})));
+    EXPECT_TRUE(is_ok(bind(rig)));
+    put(rig, 1);
+    return run(rig);
+  };
   const cudaEvent_t other = event();
   std::atomic<bool> stop{false};
   const auto ask = [&] {
@@ -286,7 +291,13 @@ TEST_F(OnnxRuntimeTest, ACaptureThatIsDisturbedFails) {
     }
   };
   std::thread careless(ask);
-  EXPECT_TRUE(is_error(run(rig), Code::kDeviceError, "cudaStreamEndCapture", "901"));
+  Status disturbed;
+  // The other thread may get no turn during one capture.
+  for (int i = 0; i < 100 && disturbed.ok(); ++i) {
+    Rig rig;
+    disturbed = capture(rig);
+  }
+  EXPECT_TRUE(is_error(disturbed, Code::kDeviceError, "cudaStreamEndCapture", "901"));
   stop = true;
   careless.join();
   stop = false;
@@ -295,7 +306,8 @@ TEST_F(OnnxRuntimeTest, ACaptureThatIsDisturbedFails) {
     (void)cudaThreadExchangeStreamCaptureMode(&mode);
     ask();
   });
-  EXPECT_TRUE(is_ok(run(rig)));
+  Rig rig;
+  EXPECT_TRUE(is_ok(capture(rig)));
   stop = true;
   careful.join();
   EXPECT_EQ(get(rig), 2);

@@ -52,6 +52,12 @@ class FakeCudaTest : public ::testing::Test {
     EXPECT_EQ(cudaStreamCreateWithFlags(&stream, flags), 0);
     return stream;
   }
+  // Keeps a stream from its work until let_go(), by a kernel that hangs.
+  static void hold(cudaStream_t stream) {
+    EXPECT_EQ(fakecudaSetFaults("hang_at=1"), 0);
+    EXPECT_EQ(fakecudaLaunch(stream, [](void*, int) {}, nullptr), 0);
+  }
+  static void let_go() { EXPECT_EQ(fakecudaSetFaults(""), 0); }
   static cudaEvent_t event() {
     cudaEvent_t event = nullptr;
     EXPECT_EQ(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), 0);

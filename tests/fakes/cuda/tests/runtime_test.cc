@@ -24,12 +24,12 @@ void count(void* argument, int abandoned) {
 constexpr size_t kBytes = 64;
 
 TEST_F(RuntimeTest, ACopyThatNobodyWaitedForGivesOldData) {
-  configure({{"COPY_US", "50000"}});
   char* const in = pinned(kBytes, 7);
   char* const out = pinned(kBytes, 1);
   void* const memory = device_memory(kBytes);
   const cudaStream_t s = stream();
   const cudaEvent_t copied = event();
+  hold(s);
   ASSERT_EQ(cudaMemcpyAsync(memory, in, kBytes, cudaMemcpyHostToDevice, s), 0);
   ASSERT_EQ(cudaMemcpyAsync(out, memory, kBytes, cudaMemcpyDeviceToHost, s), 0);
   ASSERT_EQ(cudaEventRecord(copied, s), 0);
@@ -37,6 +37,7 @@ TEST_F(RuntimeTest, ACopyThatNobodyWaitedForGivesOldData) {
   if (!kThreadSanitizer) {
     EXPECT_EQ(out[0], 1);
   }
+  let_go();
   ASSERT_EQ(cudaEventSynchronize(copied), 0);
   EXPECT_EQ(cudaEventQuery(copied), 0);
   EXPECT_EQ(out[0], 7);
@@ -122,10 +123,10 @@ TEST_F(RuntimeTest, AnEventHoldsWhatWasThereWhenItWasRecorded) {
 }
 
 TEST_F(RuntimeTest, TheDefaultStreamWaitsForBlockingStreamsAndTheyForIt) {
-  configure({{"LATENCY_US", "20000"}});
   const cudaStream_t blocking = stream(cudaStreamDefault);
   const cudaStream_t apart = stream(cudaStreamNonBlocking);
   std::atomic<int> first{0};
+  hold(blocking);
   ASSERT_EQ(fakecudaLaunch(blocking, count, &first), 0);
   char* const out = pinned(1);
   void* const memory = device_memory(1);
@@ -134,6 +135,7 @@ TEST_F(RuntimeTest, TheDefaultStreamWaitsForBlockingStreamsAndTheyForIt) {
   ASSERT_EQ(cudaEventRecord(of_default, nullptr), 0);
   ASSERT_EQ(cudaStreamSynchronize(apart), 0);
   EXPECT_EQ(cudaEventQuery(of_default), cudaErrorNotReady);
+  let_go();
   ASSERT_EQ(cudaMemcpyAsync(out, memory, 1, cudaMemcpyDeviceToHost, blocking), 0);
   ASSERT_EQ(cudaStreamSynchronize(blocking), 0);
   EXPECT_EQ(first, 1);
@@ -175,11 +177,12 @@ TEST_F(RuntimeTest, MisuseIsCountedAndNamed) {
             cudaErrorInvalidMemcpyDirection);
   EXPECT_EQ(expected_misuse(), "cudaMemcpyAsync with a kind that does not fit its addresses");
 
-  configure({{"COPY_US", "20000"}});
   char* const busy = pinned(kBytes);
   const cudaStream_t u = stream();
+  hold(u);
   ASSERT_EQ(cudaMemcpyAsync(device_memory(kBytes), busy, kBytes, cudaMemcpyHostToDevice, u), 0);
   EXPECT_EQ(cudaFreeHost(busy), 0);
+  let_go();
   EXPECT_EQ(cudaStreamSynchronize(u), 0);
   EXPECT_EQ(cudaStreamDestroy(u), 0);
   EXPECT_EQ(cudaStreamSynchronize(u), cudaErrorInvalidResourceHandle);
