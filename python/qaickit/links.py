@@ -28,6 +28,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from qaickit._documents import parse_json
 from qaickit._files import error_from_os, write_file
 from qaickit._tools import as_process, outcome
 from qaickit.errors import DataLossError, InvalidArgumentError, NotFoundError, QaicKitError
@@ -206,7 +207,7 @@ def _read_record(prefix: Path) -> Record:
     """Error: DataLossError for a record that is not one of ours, or leads out of the prefix."""
     path = prefix / RECORD
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = parse_json(path.read_bytes())
         things = tuple(Laid(**thing) for thing in fields["things"])
         directories = tuple(map(str, fields["directories"]))
     except (FileNotFoundError, NotADirectoryError):

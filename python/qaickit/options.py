@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from qaickit._documents import parse_yaml, shown
 from qaickit._files import read_file
 from qaickit._option_kinds import DATA, FILE_IN, FILE_OUT, as_text
 from qaickit._option_table import CONTRADICTIONS, OPTIONS, Group, Host, Option
@@ -220,7 +221,7 @@ def _checked(option: Option, value: Any, origin: str) -> Any:
     if not fits:
         raise InvalidArgumentError(
             f"option '{option.name}' ({origin}): expected {option.expects}, got "
-            f"{value!r} ({type(value).__name__})"
+            f"{shown(value)} ({type(value).__name__})"
         )
     return converted
 
@@ -246,13 +247,11 @@ def _refuse_contradictions(options: Options) -> None:
 
 
 def _read_yaml(path: str) -> dict[str, tuple[Any, str]]:
-    import yaml
-
     what = f"the option file '{path}'"
     text = read_file(path, "the option file")
     try:
-        entries = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        entries = parse_yaml(text)
+    except ValueError as error:
         raise InvalidArgumentError(f"{what} is not valid YAML: {error}") from error
     if entries is None:
         return {}
@@ -260,7 +259,8 @@ def _read_yaml(path: str) -> dict[str, tuple[Any, str]]:
         raise InvalidArgumentError(
             f"{what}: expected a mapping of options to values, got {type(entries).__name__}"
         )
-    found = _collect((key, value, f"'{path}': key '{key}'") for key, value in entries.items())
+    keyed = [(key if isinstance(key, str) else shown(key), value) for key, value in entries.items()]
+    found = _collect((key, value, f"'{path}': key '{key}'") for key, value in keyed)
     if "options_path" in found:
         raise InvalidArgumentError(
             f"{found['options_path'][1]}: an option file cannot name another"

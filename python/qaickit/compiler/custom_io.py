@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from qaickit._documents import parse_yaml, shown
 from qaickit._files import read_file
 from qaickit._text import did_you_mean
 from qaickit.errors import InvalidArgumentError, UnsupportedError
@@ -89,8 +90,8 @@ def read_custom_io(path: str) -> list[CustomTensor]:
     """
     where = f"the custom IO file '{path}'"
     try:
-        items = yaml.safe_load(read_file(path, "the custom IO file"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        items = parse_yaml(read_file(path, "the custom IO file"))
+    except ValueError as error:
         raise InvalidArgumentError(f"{where} is not valid YAML: {error}") from error
     if not isinstance(items, list):
         raise InvalidArgumentError(
@@ -118,17 +119,21 @@ def template(tensors: Iterable[tuple[str, int, str]]) -> str:
     return str(yaml.safe_dump(items, sort_keys=False))
 
 
+def _text(key: object) -> str:
+    return key if isinstance(key, str) else shown(key)
+
+
 def _read_item(item: Any, where: str) -> CustomTensor:
     if not isinstance(item, Mapping):
-        raise InvalidArgumentError(f"{where}: expected keys and values, got {item!r}")
+        raise InvalidArgumentError(f"{where}: expected keys and values, got {shown(item)}")
     for key in item:
         if key not in _KEYS:
             raise InvalidArgumentError(
-                f"{where}: unknown key {key!r}{did_you_mean(str(key), _KEYS)}"
+                f"{where}: unknown key {shown(key)}{did_you_mean(_text(key), _KEYS)}"
             )
     name = item.get("IOName")
     if not isinstance(name, str) or not name:
-        raise InvalidArgumentError(f"{where}: IOName is {name!r}, expected a name")
+        raise InvalidArgumentError(f"{where}: IOName is {shown(name)}, expected a name")
     where = f"{where} ('{name}')"
     dtype = _read_precision(item.get("Precision"), where)
     return CustomTensor(
@@ -143,25 +148,26 @@ def _read_item(item: Any, where: str) -> CustomTensor:
 def _read_layout(value: Any, where: str) -> str:
     if value is None:
         return ""
-    if value not in LAYOUTS:
+    if not isinstance(value, str) or value not in LAYOUTS:
         raise InvalidArgumentError(
-            f"{where}: Layout is {value!r}, expected one of {', '.join(LAYOUTS)}"
+            f"{where}: Layout is {shown(value)}, expected one of {', '.join(LAYOUTS)}"
         )
-    return str(value)
+    return value
 
 
 def _read_precision(value: Any, where: str) -> str:
     if value is None:
         return ""
-    if value in _CARD_ONLY:
+    known = value if isinstance(value, str) else ""
+    if known in _CARD_ONLY:
         raise UnsupportedError(
             f"{where}: Precision {value} is only known to cards; use one of {', '.join(PRECISIONS)}"
         )
-    if value not in PRECISIONS:
+    if known not in PRECISIONS:
         raise InvalidArgumentError(
-            f"{where}: Precision is {value!r}, expected one of {', '.join(PRECISIONS)}"
+            f"{where}: Precision is {shown(value)}, expected one of {', '.join(PRECISIONS)}"
         )
-    return PRECISIONS[value]
+    return PRECISIONS[known]
 
 
 def _read_scale(value: Any, dtype: str, where: str) -> float:
@@ -170,10 +176,11 @@ def _read_scale(value: Any, dtype: str, where: str) -> float:
             raise InvalidArgumentError(f"{where}: Precision {dtype} needs a Scale and an Offset")
         return 1.0
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    # What the descriptor holds is a float32.
-    scale = float(np.float32(value)) if is_number else math.nan
+    # What the descriptor holds is a float32; a greater int would not even be a float.
+    fits = is_number and abs(value) <= float(np.finfo(np.float32).max)
+    scale = float(np.float32(value)) if fits else math.nan
     if not (math.isfinite(scale) and scale > 0):
-        raise InvalidArgumentError(f"{where}: Scale is {value!r}, expected a number above 0")
+        raise InvalidArgumentError(f"{where}: Scale is {shown(value)}, expected a number above 0")
     return scale
 
 
@@ -184,6 +191,7 @@ def _read_offset(value: Any, dtype: str, where: str) -> int:
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     if not is_integer or not limits.min <= value <= limits.max:
         raise InvalidArgumentError(
-            f"{where}: Offset is {value!r}, expected an integer from {limits.min} to {limits.max}"
+            f"{where}: Offset is {shown(value)}, expected an integer from {limits.min} to "
+            f"{limits.max}"
         )
     return int(value)

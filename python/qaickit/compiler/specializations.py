@@ -8,10 +8,10 @@ are texts or integers. The form is the vendor compiler's.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from qaickit._documents import parse_json, shown
 from qaickit._files import read_file
 from qaickit.errors import InvalidArgumentError
 
@@ -25,7 +25,7 @@ def read_specializations(path: str) -> list[dict[str, int]]:
     """
     where = f"the specialization file '{path}'"
     try:
-        content = json.loads(read_file(path, "the specialization file"))
+        content = parse_json(read_file(path, "the specialization file"))
     except ValueError as error:  # of JSON and of its encoding
         raise InvalidArgumentError(f"{where} is not valid JSON: {error}") from error
     entries = content.get(_KEY) if isinstance(content, Mapping) else None
@@ -44,7 +44,9 @@ def read_specializations(path: str) -> list[dict[str, int]]:
 def _read_set(entry: Any, where: str) -> dict[str, int]:
     symbols = entry.get("symbols", entry) if isinstance(entry, Mapping) else None
     if not isinstance(symbols, Mapping) or not symbols:
-        raise InvalidArgumentError(f"{where}: expected symbols with their sizes, got {entry!r}")
+        raise InvalidArgumentError(
+            f"{where}: expected symbols with their sizes, got {shown(entry)}"
+        )
     return {name: _read_size(value, f"{where}, '{name}'") for name, value in symbols.items()}
 
 
@@ -54,5 +56,5 @@ def _read_size(value: Any, where: str) -> int:
     except ValueError:
         size = 0
     if not 1 <= size < 2**31:
-        raise InvalidArgumentError(f"{where}: expected a size of at least 1, got {value!r}")
+        raise InvalidArgumentError(f"{where}: expected a size of at least 1, got {shown(value)}")
     return size

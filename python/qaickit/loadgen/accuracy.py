@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qaickit._documents import parse_json
 from qaickit._files import write_file
 from qaickit.errors import DataLossError, InvalidArgumentError
 from qaickit.loadgen.results import ACCURACY_LOG
@@ -79,7 +79,7 @@ def read_accuracy_log(output_dir: Path) -> list[dict[str, Any]]:
     """
     path = output_dir / ACCURACY_LOG
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = parse_json(path.read_bytes())
     except OSError as error:
         raise DataLossError(f"{path}: cannot read LoadGen's log: {error.strerror}") from None
     except ValueError:

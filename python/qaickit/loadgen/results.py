@@ -6,13 +6,13 @@ checker reads.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qaickit._documents import parse_json
 from qaickit.errors import DataLossError
 from qaickit.loadgen.scenarios import Scenario
 
@@ -121,7 +121,7 @@ def _parse_line(line: str) -> dict[str, Any] | None:
         return None
     text = _NOT_FINITE.sub(r"\1null", line[len(_PREFIX) :])
     try:
-        entry = json.loads(text)
+        entry = parse_json(text)
     except ValueError:
         return None
     return entry if isinstance(entry, dict) and {"key", "value"} <= entry.keys() else None

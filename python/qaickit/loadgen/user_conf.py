@@ -402,7 +402,7 @@ class _Checker:
             read_as = re.match(r"[+-]?[0-9]*", value)
             digits = read_as.group() if read_as and read_as.group().strip("+-") else "0"
             where = "" if set(integer_in) == _ALL else f" for {' and '.join(integer_in)}"
-            exact = float(value)
+            exact = min(float(value), _UINT64_MAX)  # of 1e400, too
             self.add(
                 line.number,
                 f"'{key}' is an integer{where}: LoadGen reads '{value}' as {int(digits)}",

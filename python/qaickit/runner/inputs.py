@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qaickit import _core
+from qaickit._documents import parse_json
 from qaickit._files import error_from_os, read_file
 from qaickit.errors import InvalidArgumentError
 from qaickit.session import Session, ShapeDict, random_inputs
@@ -278,7 +278,7 @@ def _from_json(path: str) -> list[Sample]:
     """{"IO-files": [[{"path", "io-direction", "map-to", ...}, ...], ...]}, a list an inference."""
     data = read_file(path, "the list of buffers")
     try:
-        rows = json.loads(data)["IO-files"]
+        rows = parse_json(data)["IO-files"]
         samples = [
             Sample(
                 tuple(_buffer(entry, path) for entry in row if entry["io-direction"] == "in"),
@@ -286,7 +286,7 @@ def _from_json(path: str) -> list[Sample]:
             )
             for row in rows
         ]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
         raise InvalidArgumentError(
             f"'{path}': expected {{\"IO-files\": [[{{path, io-direction: in or out, map-to, and "
             f"dims if need be}}, ...], ...]}}: {type(error).__name__}: {error}"

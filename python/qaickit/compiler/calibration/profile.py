@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from qaickit._documents import parse_yaml, shown
 from qaickit._files import read_file, write_file
 from qaickit.compiler.calibration.histogram import Counts, Histogram
 from qaickit.errors import DataLossError, InvalidArgumentError
@@ -85,15 +86,15 @@ def read_profile(path: str) -> Profile:
     """
     text = read_file(path, "the profile")
     try:
-        content = yaml.load(text, Loader=_loader())
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        content = parse_yaml(text)
+    except ValueError as error:
         raise DataLossError(f"'{path}': not a profile: not valid YAML: {error}") from error
     reader = _Reader(path)
     top = reader.mapping(content, "the file")
     if top.get("format") != FORMAT:
         raise DataLossError(
-            f"'{path}': expected a profile with 'format: {FORMAT}', got {top.get('format')!r}; "
-            "write one with dump_profile"
+            f"'{path}': expected a profile with 'format: {FORMAT}', got "
+            f"{shown(top.get('format'))}; write one with dump_profile"
         )
     tensors = reader.mapping(top.get("tensors"), "'tensors'")
     return Profile(
@@ -140,14 +141,14 @@ class _Reader:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         # What float32 holds; a greater int would not even be a float.
         if not is_number or not abs(value) <= _FLOAT32_MAX:
-            raise self._error(f"{where}, '{key}'", "expected a finite number", repr(value))
+            raise self._error(f"{where}, '{key}'", "expected a finite number", shown(value))
         return float(value)
 
     def integer(self, entry: Mapping[Any, Any], key: str, where: str, low: int, high: int) -> int:
         value = entry.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             expected = f"expected an integer from {low} to {high}"
-            raise self._error(f"{where}, '{key}'", expected, repr(value)[:40])
+            raise self._error(f"{where}, '{key}'", expected, shown(value))
         return value
 
     def tensor(self, name: str, value: object) -> Histogram | FixedRange:
@@ -188,7 +189,3 @@ class _Reader:
 def _dumper() -> Any:
     # libyaml's is ten times as fast, and not in every build of PyYAML.
     return getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-
-def _loader() -> Any:
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)

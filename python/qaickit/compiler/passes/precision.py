@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-import yaml
 from onnx import numpy_helper
 
+from qaickit._documents import parse_yaml, shown
 from qaickit._files import read_file
 from qaickit.compiler import graph
 from qaickit.compiler.fp16 import FP16_MAX
@@ -82,7 +82,11 @@ def read_node_precision(path: str) -> dict[str, str]:
     Errors: NotFoundError, PermissionDeniedError; InvalidArgumentError, saying which key is wrong.
     """
     where = f"the node precision file '{path}'"
-    content = _parse_yaml(read_file(path, "the node precision file"), where)
+    text = read_file(path, "the node precision file")
+    try:
+        content = parse_yaml(text)
+    except ValueError as error:
+        raise InvalidArgumentError(f"{where} is not valid YAML: {error}") from error
     if not isinstance(content, Mapping):
         raise InvalidArgumentError(
             f"{where}: expected a mapping with {' or '.join(_FILE_KEYS)}, got "
@@ -93,7 +97,7 @@ def read_node_precision(path: str) -> dict[str, str]:
         precision = _FILE_KEYS.get(key)
         if precision is None:
             raise InvalidArgumentError(
-                f"{where}: key {key!r} is not known; expected {' or '.join(_FILE_KEYS)}"
+                f"{where}: key {shown(key)} is not known; expected {' or '.join(_FILE_KEYS)}"
             )
         for name in _names(names, key, where):
             if found.setdefault(name, precision) != precision:
@@ -129,13 +133,6 @@ def _names(value: Any, key: str, where: str) -> Iterable[str]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise InvalidArgumentError(f"{where}: {key} is not a list of names")
     return value
-
-
-def _parse_yaml(text: bytes, where: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidArgumentError(f"{where} is not valid YAML: {error}") from error
 
 
 def _clip_tensor(tensor: onnx.TensorProto) -> bool:
