@@ -32,7 +32,7 @@ from qaickit.loadgen.scenarios import Scenario
 Array = npt.NDArray[Any]
 
 TOTAL, CLASSES = 40, 10
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 
 
 class FakeResponse:
@@ -212,11 +212,16 @@ def test_issue_does_not_wait_for_the_session(loadgen: FakeLoadgen, qsl: QSL) -> 
 
 
 def test_single_samples_are_batched_while_they_wait(loadgen: FakeLoadgen, qsl: QSL) -> None:
-    go = threading.Event()
-    with SUT(FakeSession(lambda: go.wait(TIMEOUT_S)), qsl, batch_size=8) as sut:
+    running, go = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        running.set()
+        assert go.wait(TIMEOUT_S)
+
+    with SUT(FakeSession(wait), qsl, batch_size=8) as sut:
         for n in range(9):
             loadgen.send([n], first_id=n)
-            time.sleep(0.05 if n == 0 else 0)
+            assert running.wait(TIMEOUT_S)
         go.set()
         loadgen.wait(9)
     assert loadgen.calls == [1, 8]
@@ -224,22 +229,21 @@ def test_single_samples_are_batched_while_they_wait(loadgen: FakeLoadgen, qsl: Q
 
 
 def test_a_batch_waits_for_more_but_not_for_ever(loadgen: FakeLoadgen, qsl: QSL) -> None:
-    with SUT(FakeSession(), qsl, batch_size=4, max_wait_us=200_000):
-        started = time.monotonic()
+    with SUT(FakeSession(), qsl, batch_size=4, max_wait_us=int(2e6 * TIMEOUT_S)):
         loadgen.send([1])
         loadgen.send([2, 3, 4], first_id=1)
-        loadgen.wait(4)
-        assert time.monotonic() - started < 0.15  # full: it did not wait
-        assert loadgen.calls == [4]
+        loadgen.wait(4)  # full: it does not wait
+    assert loadgen.calls == [4]
+    with SUT(FakeSession(), qsl, batch_size=4, max_wait_us=200_000):
         started = time.monotonic()
         loadgen.send([5], first_id=4)
         loadgen.wait(5)
         assert time.monotonic() - started > 0.15
-        assert loadgen.calls == [4, 1]
+    assert loadgen.calls == [4, 1]
 
 
 def test_flush_ends_the_wait(loadgen: FakeLoadgen, qsl: QSL) -> None:
-    with SUT(FakeSession(), qsl, batch_size=4, max_wait_us=int(TIMEOUT_S * 1e6)):
+    with SUT(FakeSession(), qsl, batch_size=4, max_wait_us=int(2e6 * TIMEOUT_S)):
         loadgen.send([1])
         assert loadgen.flush is not None
         loadgen.flush()

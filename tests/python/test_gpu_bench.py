@@ -45,7 +45,7 @@ def test_a_dry_run_measures_every_peer_and_claims_nothing(tmp_path: Path) -> Non
     done = subprocess.run(
         command(tmp_path, "--dry-run", "--nets", "resnet50 fp16", "--batches", "1",
                 "--seconds", "0.05", "--soak", "0.1"),
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "results.json").read_text())
@@ -53,6 +53,7 @@ def test_a_dry_run_measures_every_peer_and_claims_nothing(tmp_path: Path) -> Non
     assert found["mark"]
     assert found["weights"] == "random: speed only"
     by_peer = {(row["scenario"], row["peer"]): row for row in found["rows"]}
+    assert ("Server", OURS) in by_peer  # without a value where no rate was valid on a busy machine
     for scenario, peer in (
         (OFFLINE, OURS), (OFFLINE, LOOP), (OFFLINE, DEVICE), (SINGLE, OURS), (SINGLE, LOOP),
     ):  # fmt: skip
@@ -77,13 +78,15 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path) -> None:
     with subprocess.Popen(
         command(tmp_path, *flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
+        # Where the tests run in the background it is ignored, and that would be inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:  # fmt: skip
         results = tmp_path / "results.json"
-        give_up = time.monotonic() + 60
+        give_up = time.monotonic() + 240
         while not results.exists() and time.monotonic() < give_up:
             time.sleep(0.05)
         running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=60)
+        out, err = running.communicate(timeout=240)
     assert running.returncode == 130, err
     found = json.loads(results.read_text())
     assert not found["complete"]

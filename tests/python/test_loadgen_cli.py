@@ -346,20 +346,39 @@ def shared_cache(
     monkeypatch.setenv("QAICKIT_CACHE_DIR", str(shared))
 
 
-def loadgen(cwd: Path, *flags: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+def loadgen(cwd: Path, *flags: object, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+    """A run that ends with `code`; None: with a result, whether LoadGen calls it valid or not."""
     done = subprocess.run(
         [sys.executable, "-m", "qaickit.loadgen", *map(str, flags)],
-        capture_output=True, text=True, timeout=120, cwd=cwd, check=False,
+        capture_output=True, text=True, timeout=240, cwd=cwd, check=False,
     )  # fmt: skip
-    assert done.returncode == code, done.stdout + done.stderr
+    assert done.returncode in ((0, 1) if code is None else (code,)), done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
 
 
-def result_of(cwd: Path, *flags: object, code: int = 0) -> dict[str, Any]:
+def result_of(cwd: Path, *flags: object, code: int | None = 0) -> dict[str, Any]:
     loadgen(cwd, *flags, "--quiet", "--json", "result.json", "--output-dir", "out", code=code)
     content: dict[str, Any] = json.loads((cwd / "result.json").read_text())
     return content
+
+
+TRIES = 4
+
+
+def valid_result_of(cwd: Path, *flags: object) -> dict[str, Any]:
+    """Of a test that LoadGen calls VALID.
+
+    It does not where the machine stood still meanwhile, or became faster than it was just before:
+    then it is done again, a few times.
+    """
+    for _ in range(TRIES):
+        result = result_of(cwd, *flags, "--overwrite", code=None)
+        assert result["errors"] == {"count": 0, "messages": []}
+        if result["good"]:
+            break
+    assert result["performance"]["validity"] == "VALID", result["performance"]
+    return result
 
 
 def refusal_of(cwd: Path, *flags: object) -> str:
@@ -408,7 +427,10 @@ def test_an_audit_config_must_fit_the_test(tmp_path: Path) -> None:
 
 
 def test_the_defaults_are_valid(tmp_path: Path) -> None:
-    done = loadgen(tmp_path)
+    for _ in range(TRIES):
+        done = loadgen(tmp_path, "--overwrite", code=None)
+        if done.returncode == 0:
+            break
     rows = dict(line.split("  ", 1) for line in done.stdout.splitlines() if "  " in line)
     rows = {label.strip(): text.strip() for label, text in rows.items()}
     assert (rows["scenario"], rows["result"]) == ("Offline", "VALID")
@@ -424,13 +446,11 @@ def test_the_defaults_are_valid(tmp_path: Path) -> None:
 @pytest.mark.parametrize("harness", ["native", "python"])
 @pytest.mark.parametrize("scenario", [scenario.value for scenario in Scenario])
 def test_a_short_performance_run(tmp_path: Path, scenario: str, harness: str) -> None:
-    result = result_of(
+    result = valid_result_of(
         tmp_path, "--scenario", scenario.upper(), "--harness", harness, "--min-duration", 0.5
     )
     measured = result["performance"]
-    assert measured["validity"] == "VALID", measured
     assert measured["metric"]["value"] > 0
-    assert result["errors"] == {"count": 0, "messages": []}
     log = read_detail(tmp_path / "out")
     samples = log.values["effective_samples_per_query"] * measured["query_count"]
     assert result["stats"]["samples_ok"] == samples
@@ -461,7 +481,8 @@ def test_submission_has_both(tmp_path: Path) -> None:
 
 
 def test_count_is_what_is_issued(tmp_path: Path) -> None:
-    result = result_of(tmp_path, "--scenario", "server", "--count", 900, "--target-qps", 3000)
+    flags = ("--scenario", "server", "--count", 900, "--target-qps", 3000)
+    result = result_of(tmp_path, *flags, code=None)
     assert result["performance"]["query_count"] == 900
 
 
@@ -527,8 +548,9 @@ def test_a_loadgen_error_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("harness", ["native", "python"])
 def test_a_failed_sample_is_an_error(tmp_path: Path, harness: str) -> None:
     flags: list[object] = ["--backend", "null", "--count", 5000, "--max-batchsize", 1]
-    # A seed that spares the warm-up.
+    # A seed that spares the warm-up, of which there is as much as there are activations.
     flags += ["--device-setting", "fault_rate=0.002", "--device-setting", "seed=1"]
+    flags += ["--activations", 2]
     result = result_of(tmp_path, *flags, "--harness", harness, code=1)
     assert result["stats"]["samples_failed"] > 0
     assert result["stats"]["samples_failed"] + result["stats"]["samples_ok"] == 5000
@@ -558,7 +580,7 @@ def test_flags_win_over_conf_files(tmp_path: Path, harness: str) -> None:
     (tmp_path / "u.conf").write_text("*.Server.target_qps = 10\n*.*.min_duration = 60000\n")
     flags = ["--scenario", "server", "--target-qps", 2000, "--target-latency", 40]
     flags += ["--min-duration", 0.3, "--count", 800, "--harness", harness]
-    result_of(tmp_path, *flags, "--user-conf", "u.conf")
+    result_of(tmp_path, *flags, "--user-conf", "u.conf", code=None)
     log = read_detail(tmp_path / "out")
     assert log.values["effective_target_qps"] == 2000
     assert log.values["effective_min_duration_ms"] == 300
@@ -568,7 +590,8 @@ def test_flags_win_over_conf_files(tmp_path: Path, harness: str) -> None:
 
 def test_the_built_in_conf_has_mlperfs_limits(tmp_path: Path) -> None:
     flags = ["--mlperf-conf", "builtin", "--model-name", "resnet50", "--scenario", "server"]
-    result_of(tmp_path, *flags, "--min-duration", 0.2, "--target-qps", 3000, "--count", 700)
+    flags += ["--min-duration", 0.2, "--target-qps", 3000, "--count", 700]
+    result_of(tmp_path, *flags, code=None)
     log = read_detail(tmp_path / "out")
     assert log.values["effective_target_latency_ns"] == 15_000_000
     assert log.values["requested_performance_sample_count_override"] == 1024
@@ -700,11 +723,16 @@ def test_a_dataset_file_is_scored(tmp_path: Path) -> None:
     assert result["accuracy"] == {"percent": 0.0, "good": 0, "total": 50}
 
 
+TIMEOUT_S = 120  # for a message in place of a hang
+
+
 def start(cwd: Path, *flags: object, terminal: int | None = None) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "qaickit.loadgen", *map(str, flags)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE if terminal is None else terminal,
         text=True, cwd=cwd,
+        # Where the tests run in the background it is ignored, and that would be inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
@@ -720,15 +748,15 @@ def test_ctrl_c_ends_the_run_and_keeps_what_is_there(
     wait_for(lambda: (tmp_path / "out" / DETAIL_LOG).exists())
     time.sleep(1.0)
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=30)
+    out, err = running.communicate(timeout=TIMEOUT_S)
     assert running.returncode == 130, out + err
     assert "Traceback" not in err
     assert "interrupted" in out
     assert all((tmp_path / "out" / name).is_file() for name in (SUMMARY_LOG, ACCURACY_LOG))
 
 
-def wait_for(condition: Any, timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
+def wait_for(condition: Any) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -759,8 +787,8 @@ def test_progress_shows_on_a_terminal(tmp_path: Path) -> None:
         if not piece:
             break
         shown += piece
-    running.communicate(timeout=30)
+    running.communicate(timeout=TIMEOUT_S)
     os.close(ours)
-    assert running.returncode == 0
+    assert running.returncode in (0, 1)  # on a busy machine not VALID
     assert b"samples," in shown
     assert b"/s" in shown

@@ -176,12 +176,18 @@ def test_waiting_for_an_activation_is_a_stage(qpc: Path, x: Any) -> None:
     """Eight threads want one activation: they wait most of the time, and compute one by one."""
     with slow(qpc, enable_profiling=True) as session:
         session.setup()
-        threads = [
-            threading.Thread(target=lambda: [session.run(x) for _ in range(4)]) for _ in range(8)
-        ]
-        began = time.perf_counter()
+        together = threading.Barrier(9)
+
+        def run() -> None:
+            together.wait()
+            for _ in range(4):
+                session.run(x)
+
+        threads = [threading.Thread(target=run) for _ in range(8)]
         for thread in threads:
             thread.start()
+        began = time.perf_counter()
+        together.wait()
         for thread in threads:
             thread.join()
         elapsed = time.perf_counter() - began

@@ -17,7 +17,7 @@ import qaic
 from qaickit import util
 from qaickit._turns import Turns, turns_of
 
-WAIT = 20.0
+WAIT = 120.0
 
 
 class Member:

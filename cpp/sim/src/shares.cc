@@ -58,7 +58,9 @@ QStatus activate_shares(QAicProgram& program) {
       deactivate_shares(program);
       return status;
     }
-    // release: pairs with the acquire loads of those who compare; runs from before are lost.
+    // release: pairs with the acquire loads of those who compare; runs from before are lost, and
+    // keep nobody waiting.
+    program.busy_until_ns.store(0, std::memory_order_relaxed);
     program.share_changes.fetch_add(1, std::memory_order_release);
   }
   return QS_SUCCESS;
