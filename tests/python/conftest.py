@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import hypothesis
 import onnx
 import pytest
 from onnx import helper
@@ -13,6 +14,17 @@ try:
     import qaickit._core  # noqa: F401
 except ImportError as error:
     pytest.exit(f"the compiled core does not load: {error!r}", returncode=3)
+
+# The same examples in every run, however slow the machine is, and nothing kept from one run to the
+# next: what passes here passes everywhere. `--hypothesis-profile=default` looks for others.
+hypothesis.settings.register_profile(
+    "same",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("same")
 
 # What onnxruntime has taken for years; onnx's own defaults run ahead of it.
 IR_VERSION = 8

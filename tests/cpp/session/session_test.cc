@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "container/scratch.h"
 #include "support/answer_log.h"
 #include "support/environment.h"
 #include "support/programs.h"
@@ -52,7 +53,8 @@ SessionOptions null_options() {
 
 // Of a file whose weights nobody has looked at yet: refused as if it had been at once.
 TEST(SessionOpen, RefusesDamagedWeights) {
-  const std::string path = ::testing::TempDir() + "qaickit-session-test.bin";
+  const test::Scratch scratch;
+  const std::string path = scratch.path("damaged.bin");
   const std::vector<std::byte> weights(size_t{4} << 20, std::byte{3});
   const ProgramSpec program = echo_program();
   QpcContent content;
@@ -80,7 +82,6 @@ TEST(SessionOpen, RefusesDamagedWeights) {
   SessionOptions wrong = null_options();
   wrong.set_size = 0;
   EXPECT_TRUE(is_error(Session::open(qpc, wrong).status(), Code::kDataLoss, "MiB"));
-  std::filesystem::remove(path);
 }
 
 TEST(SessionOpen, SaysWhatItRunsOn) {

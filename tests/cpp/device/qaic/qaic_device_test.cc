@@ -119,31 +119,34 @@ TEST(QaicUtil, AnswersWithTheVendorsStatuses) {
 }
 
 TEST(QaicUtil, LocksWhereThatIsAskedFor) {
-  Sim sim{{"DEVICES", "2"}};
+  // The locks are the machine's: another run of this test has another device.
+  Sim sim{{"DEVICES", "64"}};
+  const int32_t id = getpid() % 64;
+  const std::string path = "/tmp/qaickit-device-" + std::to_string(id) + ".lock";
   const QaicUtil util = value_of(QaicUtil::open());
   {
     const Environment off("QAIC_SERIALIZE_DEVICE", nullptr);
-    EXPECT_EQ(util.lock_device(1, true, false), QS_UNSUPPORTED);
+    EXPECT_EQ(util.lock_device(id, true, false), QS_UNSUPPORTED);
   }
   const Environment on("QAIC_SERIALIZE_DEVICE", "1");
-  EXPECT_EQ(util.lock_device(5, true, false), QS_NODEV);
-  EXPECT_EQ(util.lock_device(1, false, false), QS_INVAL);
-  EXPECT_EQ(util.lock_device(1, true, true), QS_SUCCESS);
-  EXPECT_EQ(util.lock_device(1, true, false), QS_SUCCESS) << "it has it";
+  EXPECT_EQ(util.lock_device(64, true, false), QS_NODEV);
+  EXPECT_EQ(util.lock_device(id, false, false), QS_INVAL);
+  EXPECT_EQ(util.lock_device(id, true, true), QS_SUCCESS);
+  EXPECT_EQ(util.lock_device(id, true, false), QS_SUCCESS) << "it has it";
   // Another process has not.
   const pid_t child = fork();
   if (child == 0) {
-    const int file = ::open("/tmp/qaickit-device-1.lock", O_RDONLY);
+    const int file = ::open(path.c_str(), O_RDONLY);
     _exit(file >= 0 && flock(file, LOCK_EX | LOCK_NB) != 0 ? 0 : 1);
   }
   int status = -1;
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
-  EXPECT_EQ(util.lock_device(1, false, false), QS_SUCCESS);
-  const int file = ::open("/tmp/qaickit-device-1.lock", O_RDONLY);
+  EXPECT_EQ(util.lock_device(id, false, false), QS_SUCCESS);
+  const int file = ::open(path.c_str(), O_RDONLY);
   ASSERT_GE(file, 0);
   ASSERT_EQ(flock(file, LOCK_EX | LOCK_NB), 0);
-  EXPECT_EQ(util.lock_device(1, true, false), QS_BUSY);
+  EXPECT_EQ(util.lock_device(id, true, false), QS_BUSY);
   close(file);
 }
 
