@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,10 @@ try:
     import qaickit._core  # noqa: F401
 except ImportError as error:
     pytest.exit(f"the compiled core does not load: {error!r}", returncode=3)
+
+# In the background of a shell without job control it is ignored, which tools under test inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run, however slow the machine is, and nothing kept from one run to the
 # next: what passes here passes everywhere. `--hypothesis-profile=default` looks for others.

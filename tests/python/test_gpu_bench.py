@@ -78,8 +78,6 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path) -> None:
     with subprocess.Popen(
         command(tmp_path, *flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
-        # Where the tests run in the background it is ignored, and that would be inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:  # fmt: skip
         results = tmp_path / "results.json"
         give_up = time.monotonic() + 240

@@ -731,8 +731,6 @@ def start(cwd: Path, *flags: object, terminal: int | None = None) -> subprocess.
         [sys.executable, "-m", "qaickit.loadgen", *map(str, flags)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE if terminal is None else terminal,
         text=True, cwd=cwd,
-        # Where the tests run in the background it is ignored, and that would be inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 

@@ -520,8 +520,6 @@ def test_ctrl_c_keeps_what_was_finished(
             "-l", "-r", "20", *more,
         ],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        # Where the tests run in the background it is ignored, and that would be inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stdout is not None
     finished, live = 0, []
