@@ -767,7 +767,7 @@ def test_a_signal_before_the_test_is_clean(tmp_path: Path, number: int, code: in
     running = start(tmp_path, "--user-conf", fifo)
     writer = os.open(fifo, os.O_WRONLY)  # returns when the tool has opened it
     running.send_signal(number)
-    _, err = running.communicate(timeout=30)
+    _, err = running.communicate(timeout=TIMEOUT_S)
     os.close(writer)
     assert (running.returncode, err) == (code, "interrupted before the test began\n")
 
