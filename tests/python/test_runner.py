@@ -665,7 +665,9 @@ def test_cards(qpc: Callable[[int], Path], tmp_path: Path) -> None:
     [
         ([], 2, "-t/--test-data"),
         (["-t", "nowhere"], 1, "nowhere"),
-        (["-t", "QPC", "-n", "-1"], 2, "integer of at least 0, got '-1'"),
+        (["-t", "QPC", "-n", "-1"], 2, "integer from 0 to 2147483647, got '-1'"),
+        (["-t", "QPC", "-n", "2147483648"], 2, "to 2147483647, got '2147483648'"),
+        (["-t", "QPC", "--time", "0"], 2, "--time: expected a number of at least 0.001, got '0'"),
         (["-t", "QPC", "stray"], 2, "'stray' is no option"),
         (["-t", "QPC", "-i", "short", "-i", "nowhere"], 1, "expected 64 bytes, float32 [1, 16]"),
         (["-t", "QPC", "-i", "short", "-i", "nowhere"], 1, "cannot read 'nowhere'"),

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -132,7 +131,6 @@ def test_signals_end_a_tool_without_a_trace(number: int, code: int, tmp_path: Pa
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         writer = os.open(fifo, os.O_WRONLY)  # returns when the tool has opened it
-        time.sleep(0.05)
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
         os.close(writer)

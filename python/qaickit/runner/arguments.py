@@ -40,15 +40,20 @@ class Row:
 
 
 def _number(low: float, kind: type) -> Any:
-    what = "an integer" if kind is int else "a number"
+    # Counts go into 32 bits.
+    high, what = (
+        (2**31, f"an integer from {low:g} to {2**31 - 1}")
+        if kind is int
+        else (math.inf, f"a number of at least {low:g}")
+    )
 
     def convert(text: str) -> Any:
         try:
             value = kind(text)
         except ValueError:
             value = math.nan
-        if not low <= value < math.inf:
-            raise argparse.ArgumentTypeError(f"expected {what} of at least {low:g}, got {text!r}")
+        if not low <= value < high:
+            raise argparse.ArgumentTypeError(f"expected {what}, got {text!r}")
         return value
 
     return convert
