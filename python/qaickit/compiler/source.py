@@ -120,6 +120,7 @@ class OnnxSource:
         return model
 
     def _inline_external_data(self, model: onnx.ModelProto) -> None:
+        import onnx
         from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
         directory = os.path.dirname(self.path) or "."
@@ -143,6 +144,9 @@ class OnnxSource:
         for tensor, _ in inlined:
             try:
                 load_external_data_for_tensor(tensor, directory)
+                # Which onnx itself does from some version on.
+                tensor.data_location = onnx.TensorProto.DEFAULT
+                del tensor.external_data[:]
             except OSError as error:
                 doing = f"cannot read the external data of '{tensor.name}'"
                 raise error_from_os(error, doing) from error

@@ -403,6 +403,8 @@ def test_every_operator_of_onnx() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the makers of test data overflow and divide by zero
         cases = load_model_tests(kind="node")
+    if any(case.model is None for case in cases):
+        pytest.skip("the operator tests of an older ONNX are files")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     seen: Counter[str] = Counter()
