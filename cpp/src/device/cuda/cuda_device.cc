@@ -105,8 +105,11 @@ class CudaActivation final : public Activation {
 
 class CudaProgram final : public Program {
  public:
-  CudaProgram(std::shared_ptr<Lane> lane, const Settings& settings)
-      : lane_(std::move(lane)), settings_(settings) {}
+  CudaProgram(std::shared_ptr<Lane> lane, const Settings& settings, DeviceInfo info)
+      : lane_(std::move(lane)), settings_(settings), info_(std::move(info)) {
+    // What was left to what is possible is told, wherever the device is.
+    info_.name += lane_->state().loaded.graphs ? ", CUDA graphs" : ", no CUDA graphs";
+  }
   Result<std::unique_ptr<Activation>> activate() override {
     return std::unique_ptr<Activation>(new CudaActivation(lane_));
   }
@@ -119,10 +122,12 @@ class CudaProgram final : public Program {
     return pin_memory(lane_->state().gpu, memory);
   }
   bool async() const noexcept override { return true; }
+  const DeviceInfo* info() const noexcept override { return &info_; }
 
  private:
   const std::shared_ptr<Lane> lane_;
   const Settings settings_;
+  DeviceInfo info_;
 };
 
 class CudaDevice final : public Device {
@@ -144,7 +149,7 @@ class CudaDevice final : public Device {
     }
     if (!lane.ok()) return lane.status();
     return std::shared_ptr<Program>(
-        std::make_shared<CudaProgram>(std::move(lane).value(), settings));
+        std::make_shared<CudaProgram>(std::move(lane).value(), settings, info_));
   }
 
  private:

@@ -127,6 +127,7 @@ TEST_F(CudaDevice, GraphsAreCapturedOnceAndReplayed) {
   const auto session = open_cuda(cuda_options({}, 2, 3, {{"cuda_graph", "1"}}));
   const uint64_t captures = gpus.ort().captures;
   EXPECT_EQ(captures, 6u);
+  EXPECT_TRUE(session->devices().front().name.ends_with(", CUDA graphs"));
   const uint64_t replays = gpus.ort().replays;
   for (int i = 0; i < 30; ++i) EXPECT_TRUE(is_ok(run_once(*session, i)));
   EXPECT_EQ(gpus.ort().captures, captures);
@@ -137,6 +138,7 @@ TEST_F(CudaDevice, WithoutGraphsWhereTheyAreNotPossible) {
   const Gpus gpus{{"ORT_CPU_NODES", "1"}};
   EXPECT_TRUE(is_ok(run_once(*open_cuda(cuda_options()))));
   EXPECT_EQ(gpus.ort().captures, 0u);
+  EXPECT_TRUE(LoadedExec().program->info()->name.ends_with(", no CUDA graphs"));
   EXPECT_TRUE(
       is_error(Session::open(copy_qpc(), cuda_options({}, 1, 4, {{"cuda_graph", "1"}})).status(),
                Code::kDeviceError, "cuda:0", "graph capture"));
