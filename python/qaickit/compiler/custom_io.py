@@ -89,8 +89,9 @@ def read_custom_io(path: str) -> list[CustomTensor]:
     UnsupportedError for a precision that only a card has.
     """
     where = f"the custom IO file '{path}'"
+    data = read_file(path, "the custom IO file")
     try:
-        items = parse_yaml(read_file(path, "the custom IO file"))
+        items = parse_yaml(data)
     except ValueError as error:
         raise InvalidArgumentError(f"{where} is not valid YAML: {error}") from error
     if not isinstance(items, list):

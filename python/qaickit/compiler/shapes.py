@@ -223,9 +223,10 @@ def _refuse_left_over(free: Mapping[str, list[str]], symbols: Mapping[str, int])
         f"{', '.join(map(repr, dims))} in input '{name}'" for name, dims in left.items() if dims
     )
     example = ", ".join(f"'{name}': 1" for name in names)
+    flags = " ".join(f"-onnx-define-symbol={name},1" for name in names)
     raise InvalidArgumentError(
         f"shapes with symbols that have no size: {places}; define them, for instance "
-        f"onnx_define_symbol={{{example}}}"
+        f"onnx_define_symbol={{{example}}}, on a command line {flags}"
     )
 
 

@@ -24,8 +24,9 @@ def read_specializations(path: str) -> list[dict[str, int]]:
     Errors: NotFoundError, PermissionDeniedError; InvalidArgumentError saying which set is wrong.
     """
     where = f"the specialization file '{path}'"
+    data = read_file(path, "the specialization file")
     try:
-        content = parse_json(read_file(path, "the specialization file"))
+        content = parse_json(data)
     except ValueError as error:  # of JSON and of its encoding
         raise InvalidArgumentError(f"{where} is not valid JSON: {error}") from error
     entries = content.get(_KEY) if isinstance(content, Mapping) else None

@@ -388,6 +388,21 @@ def test_compare_counts_as_numpy_does(linear_onnx: Path) -> None:
     assert 0 < found.max_error < 1
 
 
+@pytest.mark.parametrize("option", ["network-specialization-config", "custom-IO-list-file"])
+def test_a_directory_in_place_of_a_file(option: str, linear_onnx: Path, capsys: Capture) -> None:
+    """It is no file of the wrong kind, but none."""
+    line = f"-m={linear_onnx} -onnx-define-symbol=batch,1 -aic-binary-dir=q -{option}=."
+    assert run(line) == 1
+    err = capsys.readouterr().err
+    assert err.endswith("file '.': Is a directory\n")
+    assert "not valid" not in err
+
+
+def test_a_symbol_without_a_size_comes_with_the_flag(linear_onnx: Path, capsys: Capture) -> None:
+    assert run(f"-m={linear_onnx} -aic-binary-dir=q") == 1
+    assert capsys.readouterr().err.endswith(", on a command line -onnx-define-symbol=batch,1\n")
+
+
 def test_a_misspelt_option_is_told(linear_onnx: Path, capsys: Capture) -> None:
     assert run(f"-m={linear_onnx} -onnx-define-symbol=batch,1 -compile-onli -aic-num-core=2") == 0
     err = capsys.readouterr().err
