@@ -44,13 +44,15 @@ class Built:
 def build(job: Job) -> Built:
     """Runs all passes; see `qaickit.compiler.compile_onnx`. Every error names the model."""
     with _naming(job.source.path):
+        vendor = job.settings.vendor
+        if vendor is not None:
+            vendor.check(job.options, job.settings.data)
         model = job.source.model
         passes = [run_pass(name, change, model, job) for name, change in PASSES]
         card_half: Segments = {}
-        vendor = job.settings.vendor
         if vendor is not None:
             started = time.perf_counter()
-            card_half = vendor.compile(job.source.path, job.options, job.settings.data)
+            card_half = vendor.compile(job.source.path, job.options)
             seconds = time.perf_counter() - started
             size = graph.size_of(model)
             passes.append(PassReport("vendor's compiler", (vendor.path,), seconds, size, size))

@@ -64,14 +64,26 @@ class VendorCompiler:
         fixed = ["-aic-hw", "-compile-only", f"-aic-binary-dir={output_dir}"]
         return [self.path, f"-m={model_path}", *fixed, *chosen]
 
-    def compile(self, model_path: str, options: Options, data: Source | None) -> Segments:
+    def check(self, options: Options, data: Source | None) -> None:
+        """To be asked before anything is computed. `data`: what the host half is calibrated with.
+
+        Error: UnsupportedError for data that the card half would be made without.
+        """
+        if not options["convert_to_quantize"] or options["input_list_file"] is not None:
+            return
+        if data is not None and not data.random:
+            raise UnsupportedError(
+                f"calibration data ({data.text}): the vendor's compiler reads raw files, and would "
+                "calibrate with random values; give them as input_list_file, or set "
+                f"{VARIABLE}={NONE} to compile for hosts alone"
+            )
+
+    def compile(self, model_path: str, options: Options) -> Segments:
         """The segments of the card half: name -> (bytes, bytes of its static part).
 
-        `data`: what the host half is calibrated with. Errors: QaicKitError with what it printed
-        when it fails; DataLossError for a QPC that is not whole; UnsupportedError for data that it
-        cannot be given.
+        Errors: QaicKitError with what it printed when it fails; DataLossError for a QPC that is not
+        whole.
         """
-        _refuse_ours(options, data)
         with tempfile.TemporaryDirectory(prefix="qaickit-vendor-") as scratch:
             output_dir = os.path.join(scratch, "qpc")
             command = self.command(os.path.abspath(model_path), output_dir, options)
@@ -123,18 +135,6 @@ def _is_ours(path: str) -> bool:
     except OSError:
         return True  # what cannot be read cannot be known to be the vendor's
     return start.startswith(b"#!") and _OUR_SCRIPT in start
-
-
-def _refuse_ours(options: Options, data: Source | None) -> None:
-    """Error: UnsupportedError for data that the card half would be made without."""
-    if options["convert_to_quantize"] and options["input_list_file"] is None:
-        if data is None or data.random:
-            return
-        raise UnsupportedError(
-            f"calibration data ({data.text}): the vendor's compiler reads raw files, and would "
-            "calibrate with random values; give them as input_list_file, or set "
-            f"{VARIABLE}={NONE} to compile for hosts alone"
-        )
 
 
 def _read_card_half(compiler: str, path: str) -> Segments:

@@ -193,8 +193,8 @@ def test_calibration_arrays_cannot_be_passed_on(stand_in: Path) -> None:
     arrays = open_data({"x": np.zeros((2, 16), np.float32)})
     for data in (open_data("digits"), arrays):
         with pytest.raises(UnsupportedError, match="input_list_file"):
-            VendorCompiler(str(stand_in)).compile("model.onnx", options, data)
-    VendorCompiler(str(stand_in)).compile("model.onnx", options, open_data("random"))
+            VendorCompiler(str(stand_in)).check(options, data)
+    VendorCompiler(str(stand_in)).check(options, open_data("random"))
 
 
 def test_arrays_for_the_host_half_alone_are_refused(
