@@ -90,6 +90,8 @@ def hash_file(state: _Hash, path: str | os.PathLike[str], what: str) -> None:
                 state.update(piece)
     except OSError as error:
         raise error_from_os(error, f"cannot read {what} '{path}'") from error
+    except ValueError as error:  # a zero byte in the path
+        raise InvalidArgumentError(f"cannot read {what} {str(path)!r}: {error}") from error
 
 
 def write_file(path: str | os.PathLike[str], data: bytes, what: str) -> None:

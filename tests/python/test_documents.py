@@ -12,12 +12,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import qaic
 from qaickit._documents import parse_json, parse_yaml, shown
+from qaickit.compiler.calibration.data import RawFileList
 from qaickit.compiler.calibration.profile import read_profile
 from qaickit.compiler.custom_io import read_custom_io
 from qaickit.compiler.passes.precision import read_node_precision
 from qaickit.compiler.specializations import read_specializations
-from qaickit.errors import QaicKitError
+from qaickit.errors import DataLossError, QaicKitError
 from qaickit.loadgen.user_conf import read_conf
 from qaickit.options import resolve
 
@@ -79,6 +81,10 @@ def test_what_is_shown_is_short() -> None:
     assert len(shown(ring)) < 300
 
 
+COUNTS = (
+    "format: qaickit-profile-1\n"
+    "tensors: {{a: {{low: 0, high: 1, exponent: 1, first: 1, counts: {}}}}}\n"
+)
 # What mutations of good files have ended the process or a run with, in a place of their readers.
 READERS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "custom IO": (
@@ -103,7 +109,13 @@ READERS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     ),
     "profile": (
         lambda path: read_profile(str(path)),
-        ["format: " + "[" * DEEP, "format: !!timestamp x\n", "format: 0x" + "f" * 6000 + "\n"],
+        [
+            "format: " + "[" * DEEP,
+            "format: !!timestamp x\n",
+            "format: 0x" + "f" * 6000 + "\n",
+            COUNTS.format("0x" + "f" * 6000),
+            COUNTS.format("'" + "9" * 6000 + "'"),
+        ],
     ),
     "options": (
         lambda path: resolve({"options_path": str(path)}),
@@ -114,7 +126,18 @@ READERS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
             BOMB + "device_settings: {a: *a11}\n",
         ],
     ),
-    "user.conf": (read_conf, ["*.*.min_duration = 1e400\n"]),
+    "user.conf": (
+        read_conf,
+        [
+            "*.*.min_duration = 1e400\n",
+            "*.Server.target_qps = 0x" + "f" * 6000 + "\n",
+            "*.*.min_duration = " + "9" * 6000 + "\n",
+        ],
+    ),
+    "list of raw files": (
+        lambda path: RawFileList(str(path)).digest(),
+        ["x" * 5000 + "\n", "a\0b\n"],
+    ),
 }
 
 
@@ -133,4 +156,10 @@ def test_hostile_files_end_in_an_error_of_ours(
     path.write_text(text)
     with pytest.raises(QaicKitError) as error:
         read(path)
-    assert str(path) in str(error.value)
+    assert str(path) in str(error.value) or "a\\x00b" in str(error.value)
+
+
+def test_names_that_are_no_utf8_are_refused(linear_onnx: Path) -> None:
+    linear_onnx.write_bytes(linear_onnx.read_bytes().replace(b"batch", b"\xff\xfetch"))
+    with pytest.raises(DataLossError, match="is not UTF-8"):
+        qaic.Session(linear_onnx)

@@ -116,6 +116,12 @@ class OnnxSource:
             raise DataLossError(f"not an ONNX model, or damaged: {error}") from error
         if not model.HasField("graph") or model.ir_version <= 0:
             raise DataLossError("not an ONNX model: it has no graph or no IR version")
+        for name in _names(model.graph):
+            # What is no UTF-8 protobuf hands out as bytes, which nothing after this expects.
+            if isinstance(name, bytes):
+                raise DataLossError(
+                    f"not an ONNX model, or damaged: the name {name!r} is not UTF-8"
+                )
         self._inline_external_data(model)
         return model
 
@@ -154,6 +160,19 @@ class OnnxSource:
                 raise InvalidArgumentError(
                     f"cannot read the external data of '{tensor.name}': {error}"
                 ) from error
+
+
+def _names(graph: onnx.GraphProto) -> Iterator[str | bytes]:
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        yield info.name
+        yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
+    yield from (tensor.name for tensor in graph.initializer)
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield attribute.name
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _names(inner)
 
 
 def _external_files(data: bytes, path: str) -> list[str]:

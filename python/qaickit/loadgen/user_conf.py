@@ -70,6 +70,7 @@ LOADGEN_MODELS = (
 _ALL = frozenset(SCENARIO_NAMES)
 _STREAMS = frozenset({"SingleStream", "MultiStream"})
 _SERVER = frozenset({"Server"})
+_MAX_DIGITS = 100  # of a number that could be in any range; Python refuses to read thousands
 
 
 class _Key(NamedTuple):
@@ -394,10 +395,17 @@ class _Checker:
 
     @staticmethod
     def _dec(line: _Line) -> float:
-        return float(int(line.value, 16)) if "x" in line.value.lower() else float(line.value)
+        if "x" not in line.value.lower():
+            return float(line.value)
+        number = int(line.value, 16)
+        if abs(number) <= _UINT64_MAX:
+            return float(number)
+        return math.inf if number > 0 else -math.inf
 
     def _as_integer(self, line: _Line, key: str, integer_in: list[str]) -> float | None:
         value = line.value
+        if len(value) > _MAX_DIGITS:
+            return -math.inf if value.startswith("-") else math.inf
         if not _INTEGER.fullmatch(value):
             read_as = re.match(r"[+-]?[0-9]*", value)
             digits = read_as.group() if read_as and read_as.group().strip("+-") else "0"

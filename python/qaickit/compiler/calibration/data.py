@@ -299,9 +299,14 @@ class RawFileList:
                 f"'{self.path}': expected a text file that names raw files, got binary data"
             ) from error
         for number, line in enumerate(lines, start=1):
-            if line.strip():
+            if not line.strip():
+                continue
+            where = f"'{self.path}', line {number}"
+            try:
                 files = [self._locate(part.strip()) for part in line.split(",")]
-                yield f"'{self.path}', line {number}", files
+            except OSError as error:  # a name that is too long
+                raise error_from_os(error, where) from error
+            yield where, files
 
     def _locate(self, name: str) -> Path:
         beside = Path(self.path).parent / name

@@ -123,6 +123,9 @@ def _counts_text(counts: Counts) -> str:
     return " ".join(words)
 
 
+_MAX_WORD = 24  # of a count below 2**62, with its repeats
+
+
 class _Reader:
     """Checks what YAML held; a file of people may hold anything."""
 
@@ -169,8 +172,8 @@ class _Reader:
     def _counts(self, value: object, where: str) -> Counts:
         where = f"{where}, 'counts'"
         counts: list[int] = []
-        for word in str(value).split():
-            match = _COUNT.fullmatch(word)
+        for word in (value if isinstance(value, str) else shown(value)).split():
+            match = _COUNT.fullmatch(word) if len(word) <= _MAX_WORD else None
             if match is None:
                 raise self._error(where, "expected numbers, or 0x9 for nine zeros", word[:40])
             repeats, number = match.groups()
