@@ -29,7 +29,7 @@ import qaic
 from compare import Row, in_turn, report
 
 THREADS = 8
-SECONDS = 0.5
+SECONDS = 0.3
 WIDTH = 512
 
 
@@ -76,7 +76,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of each peer (default 7)")
+    parser.add_argument("--rounds", type=int, default=21, help="rounds of each peer (default 21)")
     args = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as directory:
