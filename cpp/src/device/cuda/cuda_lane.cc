@@ -31,6 +31,7 @@ Status not_warm(const LaneState& lane) {
 
 // What follows a run that ended, well or not. Either thread of the lane.
 void finish(LaneState& lane, Slot& slot, const Status& status) noexcept {
+  lane.completing.fetch_add(1, std::memory_order_relaxed);
   // acquire: pairs with the release store in CudaExecObj::enqueue().
   uint64_t state = slot.state.load(std::memory_order_acquire);
   if (Slot::phase(state) == Slot::kInFlight &&
@@ -41,8 +42,11 @@ void finish(LaneState& lane, Slot& slot, const Status& status) noexcept {
     // release: pairs with the acquire loads in CudaExecObj; nothing of the slot is used after it.
     slot.state.store(Slot::with_phase(state, Slot::kIdle), std::memory_order_release);
     completion.complete(status);
+    // release: pairs with the acquire load in Lane::~Lane().
+    lane.completing.fetch_sub(1, std::memory_order_release);
     return;
   }
+  lane.completing.fetch_sub(1, std::memory_order_release);
   {
     const std::lock_guard lock(lane.mutex);
     slot.state.store(Slot::with_phase(state, Slot::kIdle), std::memory_order_release);
@@ -197,6 +201,11 @@ Lane::~Lane() {
   const bool left =
       !inside && lane.ended.await(
                      [&] { return lane.completer_left.load(std::memory_order_acquire); }, kStopNs);
+  // Threads that the GPU holds are left behind, but none that is in the session's code.
+  // acquire: pairs with the release in finish().
+  while (!left && !inside && lane.completing.load(std::memory_order_acquire) > 0) {
+    std::this_thread::yield();
+  }
   for (std::thread* thread : {&submitter_, &completer_}) left ? thread->join() : thread->detach();
   // What holds a thread, or is on a GPU whose context is broken, cannot be given back.
   if ((!left && !inside) || lane.gpu->lost()) keep_for_ever(std::move(state_));

@@ -48,6 +48,7 @@ struct LaneState {
   std::atomic<bool> stopping{false};
   std::atomic<bool> submitter_left{false};
   std::atomic<bool> completer_left{false};
+  std::atomic<uint32_t> completing{0};  // threads that are telling a Completion
 
   std::mutex mutex;
   std::vector<std::unique_ptr<Slot>> slots;
