@@ -434,8 +434,10 @@ def test_ctrl_c_ends_a_wait(sum_qpc: Path, waits: str) -> None:
         "bench.enable()\n"
         "main = threading.get_ident()\n"
         "def press(): time.sleep(0.3); signal.pthread_kill(main, signal.SIGINT)\n"
-        "threading.Thread(target=press).start()\n"
+        # Ignored in a process that a shell has put into the background.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "try:\n"
+        "    threading.Thread(target=press).start()\n"
         f"    {waits}\n"
         "except KeyboardInterrupt:\n"
         "    sys.exit(0)\n"
