@@ -89,8 +89,8 @@ TEST_F(CudaMissing, TheProviderInOnnxRuntime) {
 }
 
 TEST_F(CudaMissing, ANewEnoughOnnxRuntime) {
-  const Gpus gpus{{"ORT_VERSION", "1.20.3"}};
-  EXPECT_TRUE(is_error(cuda_status(), Code::kUnavailable, "1.20.3", "1.21"));
+  const Gpus gpus{{"ORT_VERSION", "1.21.1"}};
+  EXPECT_TRUE(is_error(cuda_status(), Code::kUnavailable, "1.21.1", "1.22"));
 }
 
 TEST_F(CudaMissing, AnOnnxRuntimeThatTellsWhereItUsesInputs) {

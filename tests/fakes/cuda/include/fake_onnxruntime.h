@@ -3,7 +3,7 @@
  * with GPUs is replaced. "Kernels" are the CPU's, run as one on the stream of the session, on the
  * contents of device memory. For tests.
  *
- * As in ONNX Runtime (core/providers/cuda, release 1.21 and later): a session takes device memory
+ * As in ONNX Runtime (core/providers/cuda, release 1.22 and later): a session takes device memory
  * for its weights when it is made and for its workspace at its first run; making and running make
  * the session's GPU the thread's current one; graphs belong to the thread that captured them, are
  * captured in the global mode after one ordinary run, and a replay waits for the stream.
@@ -17,7 +17,7 @@
  * Environment, read when the library is asked for its table, and by fakeortReload():
  *
  *   QAICKIT_FAKEORT_LIB=PATH        the real library; needed
- *   QAICKIT_FAKEORT_VERSION=TEXT    what it calls itself, the real one's; below 1.21 it is too old
+ *   QAICKIT_FAKEORT_VERSION=TEXT    what it calls itself, the real one's; below 1.22 it is too old
  *   QAICKIT_FAKEORT_PROVIDERS=LIST  of "cuda", "tensorrt": built in; both, as in the wheel
  *   QAICKIT_FAKEORT_BROKEN=LIST     of them: cannot be loaded; "tensorrt", as in the wheel alone
  *   QAICKIT_FAKEORT_COMPUTE=HOW     1: the graph, on the CPU (that is the default); echo: output i
