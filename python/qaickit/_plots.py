@@ -120,8 +120,9 @@ def draw_latencies(
     draw_bars(axes, dict(zip(seconds, values, strict=True)), f"latency in {unit}", title, ".4g")
     axes.set_yscale("log")
     if bound is not None:
-        shown = bound / size
-        axes.axhline(shown, color="tab:red", linestyle="--", label=f"bound {shown:.4g} {unit}")
+        own, own_unit = scale_of(bound)
+        label = f"bound {bound / own:.4g} {own_unit}"
+        axes.axhline(bound / size, color="tab:red", linestyle="--", label=label)
         axes.legend(fontsize=8)
 
 
