@@ -12,6 +12,14 @@ namespace qaickit {
   for (;;) ::pause();
 }
 
+inline bool is_finalizing() noexcept {
+#if PY_VERSION_HEX >= 0x030D0000
+  return Py_IsFinalizing() != 0;
+#else
+  return _Py_IsFinalizing() != 0;
+#endif
+}
+
 // Without the GIL, in a thread that has it.
 class GilReleased {
  public:
@@ -34,13 +42,20 @@ class GilReleased {
 class GilAcquired {
  public:
   GilAcquired() noexcept {
+    // A thread that Python has not seen yet would be made known to an interpreter that is half
+    // gone.
+    if (is_finalizing() && !PyGILState_GetThisThreadState()) wait_for_the_end();
     try {
       state_ = PyGILState_Ensure();
     } catch (...) {
       wait_for_the_end();
     }
   }
-  ~GilAcquired() { PyGILState_Release(state_); }
+  ~GilAcquired() {
+    // Python ended this thread within a callback: its stack is being unwound, without the GIL.
+    if (is_finalizing() && !PyGILState_Check()) wait_for_the_end();
+    PyGILState_Release(state_);
+  }
   GilAcquired(const GilAcquired&) = delete;
   GilAcquired& operator=(const GilAcquired&) = delete;
 

@@ -35,6 +35,7 @@ LAYER_OF_HEADER = {
     "batch.h": "batch",
     "session.h": "session",
     "rt.h": "rt",
+    "rt_exit.h": "rt",
     "workload.h": "workload",
     "loadgen.h": "loadgen",
 }

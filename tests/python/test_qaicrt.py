@@ -446,6 +446,25 @@ def test_ctrl_c_ends_a_wait(sum_qpc: Path, waits: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_exit_while_a_benchmark_runs(sum_qpc: Path) -> None:
+    code = (
+        "import qaicrt, threading, time\n"
+        f"context, qpc = qaicrt.Context(), qaicrt.Qpc({str(sum_qpc)!r})\n"
+        "bench = qaicrt.InferenceBenchmarkSet(context, qpc, None, 2, 2)\n"
+        "bench.enable()\n"
+        "bench.enableExecObjCompletionCallback(lambda *_: None)\n"
+        "threading.Thread(target=lambda: bench.runForDuration(600), daemon=True).start()\n"
+        "made = qaicrt.InferenceSet(context, qpc, None, 1, 1)\n"
+        "waiter = threading.Thread(target=lambda: made.getCompletedId(4711), daemon=True)\n"
+        "waiter.start()\n"
+        "time.sleep(0.3)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_forked_child_refuses_and_ends(sum_qpc: Path) -> None:
     code = (
         "import gc, os, sys, numpy as np, qaicrt\n"

@@ -10,11 +10,7 @@ namespace qaickit::qaicrt {
 std::shared_ptr<const void> keep(const py::object& object) {
   PyObject* const raw = object.inc_ref().ptr();
   return {raw, [](PyObject* held) {
-#if PY_VERSION_HEX >= 0x030D0000
-            if (Py_IsFinalizing()) return;
-#else
-            if (_Py_IsFinalizing()) return;
-#endif
+            if (is_finalizing()) return;
             const GilAcquired locked;
             Py_DECREF(held);
           }};

@@ -10,14 +10,17 @@
 #include "base/cat.h"
 #include "container/io_desc.h"
 #include "qaickit/rt.h"
+#include "rt/runs.h"
 
 namespace qaickit::rt {
 namespace {
 
 // relaxed: a child has one thread when this is written, and starts with what its parent had read.
 std::atomic<uint32_t> g_forks{0};
-[[maybe_unused]] const int g_counting =
-    ::pthread_atfork(nullptr, nullptr, [] { g_forks.fetch_add(1, std::memory_order_relaxed); });
+[[maybe_unused]] const int g_counting = ::pthread_atfork(nullptr, nullptr, [] {
+  g_forks.fetch_add(1, std::memory_order_relaxed);
+  forget_runs();
+});
 
 }  // namespace
 

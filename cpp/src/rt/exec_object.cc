@@ -8,6 +8,7 @@
 #include "base/cat.h"
 #include "base/clock.h"
 #include "rt/program.h"
+#include "rt/runs.h"
 #include "rt/sharing.h"
 #include "rt/waiting.h"
 
@@ -451,7 +452,11 @@ Status ExecObject::execute() noexcept {
   const std::shared_ptr<ExecObject> self = shared_from_this();
   state_->result.clear();
   state_->times.started = now_ns();
-  const Status status = state_->compute();
+  Status status = begin_run();
+  if (status.ok()) {
+    status = state_->compute();
+    end_run();
+  }
   state_->times.ended = now_ns();
   state_->program_state->in_flight.fetch_sub(1, std::memory_order_relaxed);
   if (status.ok()) {
