@@ -5,6 +5,7 @@
 
 #include "base/cat.h"
 #include "container/sha256.h"
+#include "container/text.h"
 #include "device/cuda/cuda_libraries.h"
 
 namespace qaickit::cuda {
@@ -34,13 +35,11 @@ class ProviderOptions {
 
 constexpr const char* kStreamKey = "user_compute_stream";
 
-// The first of these calls opens the provider's library.
 constexpr const char* kTensorRt =
     "the TensorRT provider (leave out provider=tensorrt to do without)";
 constexpr const char* kTensorRtAdvice =
     "install TensorRT 10 for the CUDA of onnxruntime-gpu, as with pip install tensorrt-cu13; or "
-    "leave "
-    "out provider=tensorrt";
+    "leave out provider=tensorrt";
 
 // ONNX Runtime names an engine by the graph's names and shapes, not by its weights: so each content
 // has a directory of its own.
@@ -49,15 +48,8 @@ Result<std::string> engine_directory(const std::string& cache, const Qpc& qpc) {
   for (const std::string_view name : {kModelSegment, kFp16ModelSegment, kWeightsSegment}) {
     if (const auto segment = qpc.find(name)) hash.add(*segment);
   }
-  constexpr size_t kBytes = 16;
   const Sha256Digest digest = hash.finish();
-  std::string name;
-  for (const std::byte byte : std::span(digest).first<kBytes>()) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    name += kDigits[std::to_integer<size_t>(byte >> 4)];
-    name += kDigits[std::to_integer<size_t>(byte & std::byte{15})];
-  }
-  const fs::path directory = fs::path(cache) / name;
+  const fs::path directory = fs::path(cache) / to_hex(std::span(digest).first<16>());
   std::error_code error;
   fs::create_directories(directory, error);
   if (!error) return directory.string();
