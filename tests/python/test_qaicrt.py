@@ -630,6 +630,10 @@ def test_handles_of_a_set(sum_qpc: Path) -> None:
     status, handle = inference_set.getAvailable()
     assert status == SUCCESS
     assert inference_set.getAvailable(timeoutUs=1000) == (qaicrt.QStatus.QS_TIMEDOUT, None)
+    # Longer than any clock can count is no less than a second.
+    threading.Timer(0.2, lambda: inference_set.putCompleted(handle)).start()
+    status, handle = inference_set.getAvailable(timeoutUs=2**64 - 1)
+    assert status == SUCCESS
     buffers = [qaicrt.QBuffer(floats(2, 4)), qaicrt.QBuffer(np.ones((2, 4), np.float32))]
     assert handle.setBuffers(buffers) == SUCCESS
     assert inference_set.submit(handle, 1) == SUCCESS

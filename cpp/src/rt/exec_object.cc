@@ -494,10 +494,9 @@ Status ExecObject::wait(const KeepWaiting& keep_waiting) {
     return told(Status(Code::kFailedPrecondition, "no run of this exec object was started"));
   }
   const uint32_t bound_ms = state_->program->properties().data_path_timeout_ms;
-  std::optional<std::chrono::microseconds> bound;
-  if (bound_ms > 0) bound = std::chrono::milliseconds(bound_ms);
-  const Status waited = wait_until(state_->changed, lock, bound, keep_waiting,
-                                   [&] { return state_->phase == State::Phase::kDone; });
+  const Status waited =
+      wait_until(state_->changed, lock, bound_of(uint64_t{bound_ms} * 1000), keep_waiting,
+                 [&] { return state_->phase == State::Phase::kDone; });
   if (waited.code() == Code::kTimedOut) {
     return told(Status(Code::kTimedOut, cat("the run did not end within the ", bound_ms,
                                             " ms of the program's dataPathTimeoutMs")));

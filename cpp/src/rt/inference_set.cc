@@ -146,10 +146,8 @@ const ProgramSpec& InferenceSet::spec() const noexcept { return state_->program-
 Result<InferenceSet::Handle*> InferenceSet::available(uint64_t timeout_us,
                                                       const KeepWaiting& keep_waiting) {
   QAICKIT_RETURN_IF_ERROR(context()->check_process());
-  std::optional<std::chrono::microseconds> bound;
-  if (timeout_us > 0) bound = std::chrono::microseconds(std::min<uint64_t>(timeout_us, INT64_MAX));
   std::unique_lock lock(state_->mutex);
-  QAICKIT_RETURN_IF_ERROR(wait_until(state_->changed, lock, bound, keep_waiting,
+  QAICKIT_RETURN_IF_ERROR(wait_until(state_->changed, lock, bound_of(timeout_us), keep_waiting,
                                      [&] { return !state_->free.empty(); }));
   State::Entry& entry = state_->entries[state_->free.back()];
   state_->free.pop_back();

@@ -1,6 +1,4 @@
-#include <algorithm>
 #include <atomic>
-#include <chrono>
 
 #include "base/cat.h"
 #include "rt/program.h"
@@ -63,11 +61,7 @@ Status ProgramGroup::disable(bool wait, uint64_t timeout_us) {
   if (!s.enabled.exchange(false)) {
     return Status(Code::kFailedPrecondition, cat("program group '", s.name, "' is not enabled"));
   }
-  if (wait) {
-    constexpr uint64_t kYear = std::chrono::microseconds(std::chrono::years(1)).count();
-    const uint64_t bound = timeout_us == 0 ? kYear : std::min(timeout_us, kYear);
-    QAICKIT_RETURN_IF_ERROR(s.sharing->wait_idle(std::chrono::microseconds(bound)));
-  }
+  if (wait) QAICKIT_RETURN_IF_ERROR(s.sharing->wait_idle(timeout_us));
   for (const auto& program : s.sharing->members()) {
     const std::lock_guard lock(program->mutex);
     program->active.reset();

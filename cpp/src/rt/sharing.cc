@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "rt/waiting.h"
+
 namespace qaickit::rt {
 
 void Sharing::add(const std::shared_ptr<Program::State>& program) {
@@ -56,12 +58,12 @@ void Sharing::leave(const Program::State& program) {
   changed_.notify_all();
 }
 
-Status Sharing::wait_idle(std::chrono::microseconds bound) {
+Status Sharing::wait_idle(uint64_t timeout_us) {
   std::unique_lock lock(mutex_);
   const auto idle = [&] {
     return std::ranges::all_of(members_, [](const Member& member) { return member.turns == 0; });
   };
-  if (changed_.wait_for(lock, bound, idle)) return {};
+  if (wait_until(changed_, lock, bound_of(timeout_us), {}, idle).ok()) return {};
   return Status(Code::kTimedOut, "runs of the program group are still in progress");
 }
 

@@ -21,8 +21,8 @@ class Sharing {
   // Error kResourceExhausted: that does not help.
   Status enter(Program::State& program);
   void leave(const Program::State& program);
-  // Until nobody has a turn. Error kTimedOut.
-  Status wait_idle(std::chrono::microseconds bound);
+  // Until nobody has a turn; 0: without bound. Error kTimedOut.
+  Status wait_idle(uint64_t timeout_us);
   std::vector<std::shared_ptr<Program::State>> members() const;
 
  private:
